@@ -144,7 +144,7 @@ internal sealed partial class SourceFile
         if (At(s, quote) != '"') return i;
         int run = quote;
         while (At(s, run) == '"') run++;
-        if (run - quote >= 3) return IndexOrEnd(s, new string('"', run - quote), run, run - quote);
+        if (run - quote >= 3 && !verbatim) return IndexOrEnd(s, new string('"', run - quote), run, run - quote);
         return verbatim ? SkipVerbatim(s, quote, interpolated) : interpolated ? SkipInterpolated(s, quote) : SkipQuoted(s, quote, '"');
     }
 
