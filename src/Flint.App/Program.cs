@@ -1,1 +1,8 @@
-return 0;
+using System.CommandLine;
+using Flint.App.Cli;
+
+var root = new RootCommand("Flint: open weights, served from one process.");
+
+// One line per verb.
+
+return await CommandLine.RunAsync(root, args);
