@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using Flint.Formats;
-using Flint.Kernels.Packed;
 
 namespace Flint.Kernels;
 

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using Flint.Kernels.Packed;
 
 namespace Flint.Kernels;
 

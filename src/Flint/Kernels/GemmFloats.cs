@@ -1,4 +1,3 @@
-using Flint.Kernels.Packed;
 
 namespace Flint.Kernels;
 

@@ -1,5 +1,4 @@
 using Flint.Formats;
-using Flint.Kernels.Packed;
 using Flint.Memory;
 
 namespace Flint.Kernels;

@@ -1,6 +1,6 @@
 using Flint.Formats;
 
-namespace Flint.Kernels.Packed;
+namespace Flint.Kernels;
 
 /// <summary>
 /// A block format laid out for the kernels: 16 rows side by side, so that lane i of a vector is row i. Codes stand in quads:

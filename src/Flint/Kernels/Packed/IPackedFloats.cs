@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using Flint.Formats;
 
-namespace Flint.Kernels.Packed;
+namespace Flint.Kernels;
 
 /// <summary>A format without blocks laid out for the kernels: for each column, the elements of 16 rows side by side.</summary>
 internal unsafe interface IPackedFloats

@@ -1,8 +1,8 @@
 using System.Runtime.CompilerServices;
 using Flint.Formats;
-using static Flint.Kernels.Packed.Unpack;
+using static Flint.Kernels.Unpack;
 
-namespace Flint.Kernels.Packed;
+namespace Flint.Kernels;
 
 /// <summary>Q8_0 for the kernels: 16 scales (binary16), then eight quads of q + 128.</summary>
 internal readonly unsafe struct PackedQ8_0 : IPackedCodes

@@ -1,8 +1,8 @@
 using System.Runtime.CompilerServices;
 using Flint.Formats;
-using static Flint.Kernels.Packed.Unpack;
+using static Flint.Kernels.Unpack;
 
-namespace Flint.Kernels.Packed;
+namespace Flint.Kernels;
 
 /// <summary>
 /// Q4_K for the kernels: 16 d and 16 m (binary16), then for each of eight blocks 16 scales and 16 minima (bytes) and 256 bytes of nibbles.

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace Flint.Kernels.Packed;
+namespace Flint.Kernels;
 
 /// <summary>The pieces that unpacking the block formats shares.</summary>
 internal static unsafe class Unpack

@@ -1,7 +1,7 @@
 using Flint.Kernels;
 using Flint.Weights;
 
-namespace Flint.Models.Families;
+namespace Flint.Models;
 
 /// <summary>The known architectures, and what their metadata has in common. A family is one file that turns metadata into a <see cref="ModelConfig"/>.</summary>
 internal static class Family
@@ -74,15 +74,15 @@ internal static class Family
     {
         GgufMetadata metadata = file.Metadata;
         if (fallback is { } value && !metadata.Contains(key)) return value;
-        if (!metadata.TryGet(key, out int[] each)) return metadata.Get<int>(key);
-        if (each.Length < layers || each.AsSpan(0, layers).ContainsAnyExcept(each[0]))
+        if (!metadata.TryGet(key, out int[]? each)) return metadata.Get<int>(key);
+        if (each!.Length < layers || each.AsSpan(0, layers).ContainsAnyExcept(each[0]))
             throw Inconsistent(file, $"{key} differs between layers; expected one value for all {layers}");
         return each[0];
     }
 
     private static int VocabularySize(GgufFile file, int width)
     {
-        if (!file.Tensors.TryGet("token_embd.weight", out TensorInfo embedding))
+        if (!file.Tensors.TryGet("token_embd.weight", out TensorInfo? embedding))
             throw FlintException.File("missing_tensor", $"{file.Path}: tensor token_embd.weight is missing.");
         if (embedding.Shape.Length != 2 || embedding.Shape[0] != width || embedding.Shape[1] is < 1 or > int.MaxValue / 64)
             throw Inconsistent(file, $"tensor token_embd.weight has shape [{string.Join(", ", embedding.Shape)}]; expected [{width}, vocabulary]");

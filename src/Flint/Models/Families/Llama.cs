@@ -2,7 +2,7 @@ using Flint.Formats;
 using Flint.Kernels;
 using Flint.Weights;
 
-namespace Flint.Models.Families;
+namespace Flint.Models;
 
 /// <summary>Llama 2, 3 and 3.x, Mistral 7B and others of their kind: RMSNorm, grouped-query attention with adjacent-pair RoPE, SwiGLU.</summary>
 internal static class Llama
@@ -18,7 +18,7 @@ internal static class Llama
     /// <summary>Llama 3.1's frequency divisors, which its converter stores as a tensor.</summary>
     private static unsafe float[]? RopeFactors(GgufFile file, ModelConfig common)
     {
-        if (!file.Tensors.TryGet("rope_freqs.weight", out TensorInfo info)) return null;
+        if (!file.Tensors.TryGet("rope_freqs.weight", out TensorInfo? info)) return null;
         int pairs = common.RopeDimensions / 2;
         info = file.Tensors.Get("rope_freqs.weight", pairs);
         float[] factors = new float[pairs];

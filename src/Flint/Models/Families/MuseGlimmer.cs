@@ -1,7 +1,7 @@
 using Flint.Kernels;
 using Flint.Weights;
 
-namespace Flint.Models.Families;
+namespace Flint.Models;
 
 /// <summary>
 /// Muse Glimmer: normed embeddings, norms before and after each block, normed heads, a sigmoid gate on the attention output;
@@ -40,7 +40,7 @@ internal static class MuseGlimmer
     {
         const string key = $"{Architecture}.attention.sliding_window_pattern";
         int[] windows = new int[layers];
-        if (file.Metadata.TryGet(key, out bool[] pattern) && pattern.Length > 0)
+        if (file.Metadata.TryGet(key, out bool[]? pattern) && pattern!.Length > 0)
         {
             for (int l = 0; l < layers; l++) windows[l] = pattern[l % pattern.Length] ? window : 0;
             return windows;

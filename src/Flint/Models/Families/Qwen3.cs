@@ -1,7 +1,7 @@
 using Flint.Kernels;
 using Flint.Weights;
 
-namespace Flint.Models.Families;
+namespace Flint.Models;
 
 /// <summary>Qwen 3 (dense): as Llama, with every head of q and k normed before a half-split RoPE.</summary>
 internal static class Qwen3
