@@ -46,18 +46,6 @@ public sealed class Store
     /// <summary>The database file.</summary>
     public string Path { get; }
 
-    /// <summary>The data directory of this user: <c>$FLINT_HOME</c>, else <c>~/.flint</c>.</summary>
-    public static string DefaultDirectory
-    {
-        get
-        {
-            string? home = Environment.GetEnvironmentVariable("FLINT_HOME");
-            return string.IsNullOrEmpty(home)
-                ? System.IO.Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".flint")
-                : home;
-        }
-    }
-
     /// <summary>A connection from the pool, ready for use; the caller disposes it.</summary>
     public SqliteConnection Open()
     {

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Flint.App.Accounts;
+using Flint.App.Serving;
 
 namespace Flint.App.Cli;
 
@@ -15,5 +16,5 @@ internal static class DataOption
 
     /// <summary>The accounts that <paramref name="parsed"/> names.</summary>
     public static Store Open(ParseResult parsed, Option<string?> option) =>
-        new(parsed.GetValue(option) ?? Store.DefaultDirectory);
+        new(parsed.GetValue(option) ?? ModelLocator.Home);
 }

@@ -64,7 +64,8 @@ internal static class Keys
 
     private static void WriteJson(IReadOnlyList<Key> keys)
     {
-        using var writer = new Utf8JsonWriter(Console.OpenStandardOutput(), new JsonWriterOptions { Indented = true });
+        using Stream output = Console.OpenStandardOutput();
+        using var writer = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true });
         writer.WriteStartArray();
         foreach (Key key in keys)
         {
@@ -80,5 +81,7 @@ internal static class Keys
         }
 
         writer.WriteEndArray();
+        writer.Flush();
+        output.WriteByte((byte)'\n');
     }
 }

@@ -75,7 +75,8 @@ internal static partial class Usage
 
     private static void WriteJson(IReadOnlyList<UsageTotal> totals, IReadOnlyList<(UsageRecord Record, string? Key)> records)
     {
-        using var writer = new Utf8JsonWriter(Console.OpenStandardOutput(), new JsonWriterOptions { Indented = true });
+        using Stream output = Console.OpenStandardOutput();
+        using var writer = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true });
         writer.WriteStartObject();
         writer.WriteStartArray("keys");
         foreach (UsageTotal total in totals)
@@ -99,6 +100,8 @@ internal static partial class Usage
             WriteRecord(writer, record, key);
         writer.WriteEndArray();
         writer.WriteEndObject();
+        writer.Flush();
+        output.WriteByte((byte)'\n');
     }
 
     private static void WriteRecord(Utf8JsonWriter writer, UsageRecord record, string? key)
