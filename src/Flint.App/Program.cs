@@ -4,5 +4,9 @@ using Flint.App.Cli;
 var root = new RootCommand("Flint: open weights, served from one process.");
 
 // One line per verb.
+root.Add(Pull.Create());
+root.Add(Keys.Create());
+root.Add(Usage.Create());
+root.Add(Flint.App.Cli.Version.Create());
 
 return await CommandLine.RunAsync(root, args);

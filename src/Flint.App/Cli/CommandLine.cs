@@ -22,11 +22,9 @@ public static class CommandLine
         ParseResult parsed = root.Parse(args);
         if (parsed.Errors.Count > 0)
         {
-            // A bare command asks what it can do: answer with its help instead of a complaint.
-            bool bare = parsed.CommandResult.Tokens.Count == 0 && parsed.CommandResult.Command.Subcommands.Count > 0
-                && parsed.UnmatchedTokens.Count == 0;
-            if (bare)
-                return await parsed.InvokeAsync() == 0 ? 0 : Misused;
+            // A command that only groups others, given alone, asks what it can do.
+            if (parsed.Tokens.Count == 0 || (parsed.CommandResult.Command.Subcommands.Count > 0 && parsed.UnmatchedTokens.Count == 0))
+                return await root.Parse([.. args, "--help"]).InvokeAsync();
             Report(parsed.Errors[0].Message);
             return Misused;
         }
