@@ -8,6 +8,8 @@ root.Add(Pull.Create());
 root.Add(Inspect.Create());
 root.Add(Oracle.Create());
 root.Add(Bench.Create());
+root.Add(Tokenize.Create());
+root.Add(Detokenize.Create());
 root.Add(Keys.Create());
 root.Add(Usage.Create());
 root.Add(Flint.App.Cli.Version.Create());
