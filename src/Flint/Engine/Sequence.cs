@@ -35,7 +35,7 @@ public sealed class Sequence
     private long _firstTokenTicks = -1;
     private long _totalTicks = -1;
 
-    internal Sequence(Engine engine, long id, int sample, RequestPlan plan)
+    internal Sequence(Engine engine, long id, int sample, Sequence[] samples, RequestPlan plan)
     {
         _engine = engine;
         Id = id;
@@ -48,7 +48,7 @@ public sealed class Sequence
         _length = Prompt.Length;
         State = new SequenceState(engine.Pool, Prompt.Length + MaxOutput);
         Ring = new EventRing(engine.Table, Math.Min(engine.EventCapacity, MaxOutput), plan.Tops);
-        Samples = [this];
+        Samples = samples;
     }
 
     /// <summary>Numbers sequences in order of submission.</summary>
@@ -58,7 +58,7 @@ public sealed class Sequence
     public int SampleIndex { get; }
 
     /// <summary>All samples of the request, this one among them.</summary>
-    public IReadOnlyList<Sequence> Samples { get; internal set; }
+    public IReadOnlyList<Sequence> Samples { get; }
 
     /// <summary>Tokens of the prompt.</summary>
     public int PromptTokens => Prompt.Length;
