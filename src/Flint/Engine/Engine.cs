@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Security.Cryptography;
 using Flint.Models;
+using Flint.Tokens;
 
 namespace Flint.Engine;
 
@@ -44,6 +45,17 @@ public sealed class Engine : IDisposable
     private volatile bool _stopping;
     private long _lastFinish;
     private double _secondsPerFinish = ShortestRetrySeconds;
+
+    /// <summary>An engine over a loaded model, which stays the caller's to dispose, after the engine.</summary>
+    /// <param name="model">Computes; nobody else may use it meanwhile.</param>
+    /// <param name="tokenizer">Gives tokens their text.</param>
+    /// <param name="options">Sizes.</param>
+    /// <param name="time">The clock of the statistics; the system's where null.</param>
+    /// <exception cref="FlintException">Caller where an option is out of range; Machine where the pool's memory is not there.</exception>
+    public Engine(Model model, Tokenizer tokenizer, EngineOptions options, TimeProvider? time = null)
+        : this(new ModelForward(model), TokenTable.Of(tokenizer, model.Config.VocabularySize), options, time)
+    {
+    }
 
     internal Engine(ForwardPass forward, TokenTable table, EngineOptions options, TimeProvider? time = null)
     {

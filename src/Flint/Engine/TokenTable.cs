@@ -1,3 +1,5 @@
+using Flint.Tokens;
+
 namespace Flint.Engine;
 
 /// <summary>What the engine needs to know of each token, laid out flat: the bytes it prints, and whether it is special or ends generation.</summary>
@@ -26,6 +28,21 @@ internal sealed class TokenTable
             _special[i] = special.Contains(i);
             _ends[i] = endOfGeneration.Contains(i);
         }
+    }
+
+    /// <summary>Lays out a tokenizer's vocabulary. Ids the model has beyond it print nothing.</summary>
+    public static TokenTable Of(Tokenizer tokenizer, int vocabularySize)
+    {
+        var special = new HashSet<int>();
+        byte[][] pieces = new byte[Math.Max(tokenizer.Count, vocabularySize)][];
+        for (int i = 0; i < pieces.Length; i++)
+        {
+            bool known = i < tokenizer.Count;
+            pieces[i] = known ? tokenizer.Bytes(i).ToArray() : [];
+            if (!known || tokenizer.IsSpecial(i))
+                special.Add(i);
+        }
+        return new TokenTable(pieces, special, tokenizer.EndOfGeneration);
     }
 
     /// <summary>Tokens in all.</summary>
