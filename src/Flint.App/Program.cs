@@ -7,6 +7,7 @@ var root = new RootCommand("Flint: open weights, served from one process.");
 root.Add(Pull.Create());
 root.Add(Inspect.Create());
 root.Add(Oracle.Create());
+root.Add(Synth.Create());
 root.Add(Bench.Create());
 root.Add(Tokenize.Create());
 root.Add(Detokenize.Create());
