@@ -13,11 +13,11 @@ internal struct BlockScale
     /// <summary>Scale times the sum of all 32 codes.</summary>
     public float ScaledSum;
 
+    /// <summary>Sum of all 32 codes.</summary>
+    public int Sum;
+
     /// <summary>Sum of codes 0..15.</summary>
     public int FirstSum;
-
-    /// <summary>Sum of codes 16..31.</summary>
-    public int SecondSum;
 }
 
 /// <summary>
@@ -85,7 +85,7 @@ internal unsafe struct Activations
             TLanes.StoreI8(codesLow, codes);
             TLanes.StoreI8(codesHigh, codes + 16);
             int first = TLanes.SumInt(codesLow), second = TLanes.SumInt(codesHigh);
-            scales[b] = new BlockScale { Scale = scale, ScaledSum = scale * (first + second), FirstSum = first, SecondSum = second };
+            scales[b] = new BlockScale { Scale = scale, ScaledSum = scale * (first + second), Sum = first + second, FirstSum = first };
         }
     }
 }

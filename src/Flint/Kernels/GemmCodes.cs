@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 
 namespace Flint.Kernels;
@@ -144,7 +145,7 @@ internal static unsafe class GemmCodes
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
     {
-        sbyte* a1 = a + blocks * 32, a2 = a1 + blocks * 32, a3 = a2 + blocks * 32;
+        nint o1 = blocks * 32, o2 = o1 * 2, o3 = o1 * 3;
         int quads = Unpack.Quads / TFormat.ScalesPerBlock;
         for (int b = 0; b < blocks; b++, s++, offsets += 16)
         {
@@ -153,23 +154,20 @@ internal static unsafe class GemmCodes
                 TLanes d0 = TLanes.Zero, d1 = TLanes.Zero, d2 = TLanes.Zero, d3 = TLanes.Zero;
                 if (IsSplit<TFormat, TLanes>())
                 {
-                    SplitPair<TLanes>(codes, a, a1, out d0, out d1);
-                    SplitPair<TLanes>(codes, a2, a3, out d2, out d3);
+                    SplitPair<TLanes>(codes, a, o1, out d0, out d1);
+                    SplitPair<TLanes>(codes, a + o2, o1, out d2, out d3);
                     codes += 2 * Unpack.BlockCodes;
                     a += 32;
-                    a1 += 32;
-                    a2 += 32;
-                    a3 += 32;
                 }
                 else if (TLanes.HasByteDot)
                 {
-                    for (int q = 0; q < quads; q++, codes += Unpack.QuadBytes, a += 4, a1 += 4, a2 += 4, a3 += 4)
+                    for (int q = 0; q < quads; q++, codes += Unpack.QuadBytes, a += 4)
                     {
                         TLanes w = TLanes.LoadBytes(codes);
                         d0 = TLanes.AddQuads(d0, w, TLanes.Broadcast(*(int*)a));
-                        d1 = TLanes.AddQuads(d1, w, TLanes.Broadcast(*(int*)a1));
-                        d2 = TLanes.AddQuads(d2, w, TLanes.Broadcast(*(int*)a2));
-                        d3 = TLanes.AddQuads(d3, w, TLanes.Broadcast(*(int*)a3));
+                        d1 = TLanes.AddQuads(d1, w, TLanes.Broadcast(*(int*)(a + o1)));
+                        d2 = TLanes.AddQuads(d2, w, TLanes.Broadcast(*(int*)(a + o2)));
+                        d3 = TLanes.AddQuads(d3, w, TLanes.Broadcast(*(int*)(a + o3)));
                     }
                 }
                 else
@@ -177,13 +175,13 @@ internal static unsafe class GemmCodes
                     for (int q = 0; q < quads; q += QuadsPerSum<TFormat>())
                     {
                         TLanes p0 = TLanes.Zero, p1 = TLanes.Zero, p2 = TLanes.Zero, p3 = TLanes.Zero;
-                        for (int i = 0; i < QuadsPerSum<TFormat>(); i++, codes += Unpack.QuadBytes, a += 4, a1 += 4, a2 += 4, a3 += 4)
+                        for (int i = 0; i < QuadsPerSum<TFormat>(); i++, codes += Unpack.QuadBytes, a += 4)
                         {
                             TLanes w = TLanes.LoadBytes(codes);
                             p0 = TLanes.AddPairs(p0, w, TLanes.Broadcast(*(int*)a));
-                            p1 = TLanes.AddPairs(p1, w, TLanes.Broadcast(*(int*)a1));
-                            p2 = TLanes.AddPairs(p2, w, TLanes.Broadcast(*(int*)a2));
-                            p3 = TLanes.AddPairs(p3, w, TLanes.Broadcast(*(int*)a3));
+                            p1 = TLanes.AddPairs(p1, w, TLanes.Broadcast(*(int*)(a + o1)));
+                            p2 = TLanes.AddPairs(p2, w, TLanes.Broadcast(*(int*)(a + o2)));
+                            p3 = TLanes.AddPairs(p3, w, TLanes.Broadcast(*(int*)(a + o3)));
                         }
 
                         d0 = TLanes.AddSums(d0, p0, 1);
@@ -212,13 +210,13 @@ internal static unsafe class GemmCodes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void SplitPair<TLanes>(byte* codes, sbyte* a0, sbyte* a1, out TLanes d0, out TLanes d1)
+    private static void SplitPair<TLanes>(byte* codes, sbyte* a, nint next, out TLanes d0, out TLanes d1)
         where TLanes : struct, ILanes<TLanes>
     {
         TLanes low0 = TLanes.Zero, low1 = TLanes.Zero, high0 = TLanes.Zero, high1 = TLanes.Zero;
-        for (int q = 0; q < Unpack.Quads; q++, codes += 2 * Unpack.QuadBytes, a0 += 4, a1 += 4)
+        for (int q = 0; q < Unpack.Quads; q++, codes += 2 * Unpack.QuadBytes, a += 4)
         {
-            TLanes x0 = TLanes.Broadcast(*(int*)a0), x1 = TLanes.Broadcast(*(int*)a1);
+            TLanes x0 = TLanes.Broadcast(*(int*)a), x1 = TLanes.Broadcast(*(int*)(a + next));
             TLanes w = TLanes.LoadBytes(codes);
             low0 = TLanes.AddPairs(low0, w, x0);
             low1 = TLanes.AddPairs(low1, w, x1);
@@ -238,8 +236,8 @@ internal static unsafe class GemmCodes
     {
         if (TFormat.Bias != 0)
         {
-            int codes = TFormat.ScalesPerBlock == 1 ? s->FirstSum + s->SecondSum : half == 0 ? s->FirstSum : s->SecondSum;
-            dot = TLanes.SubInt(dot, TLanes.Broadcast(TFormat.Bias * codes));
+            int codes = TFormat.ScalesPerBlock == 1 ? s->Sum : half == 0 ? s->FirstSum : s->Sum - s->FirstSum;
+            dot = TLanes.SubInt(dot, TLanes.ShiftLeft(TLanes.Broadcast(codes), BitOperations.Log2((uint)TFormat.Bias)));
         }
 
         return TLanes.Fma(TLanes.ToFloat(dot), TLanes.Mul(scale, TLanes.Broadcast(s->Scale)), sum);
