@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
-using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -53,7 +53,6 @@ public sealed class ApiServer : IAsyncDisposable
         var gate = new Gate(options.RequireKeys ? new Keys(store, TimeProvider.System) : null, _ledger, _counters);
         var list = new Models(models);
         var health = new Health(models, _counters);
-        var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
 
         _app.UseRouting();
@@ -63,7 +62,6 @@ public sealed class ApiServer : IAsyncDisposable
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
         v1.MapGet("/models/{**id}", list.GetAsync);
-        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("chatcmpl-", "messages"));
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("cmpl-", "prompt"));
     }
 

@@ -34,7 +34,7 @@ internal sealed class CompletionRequest
         int bestOf = body.Int("best_of", 1, ApiLimits.MaxChoices) ?? generation.Choices;
         if (bestOf != generation.Choices)
             throw ApiException.Unsupported("best_of", "Unsupported parameter: 'best_of' other than 'n'. Ask for 'n' choices with 'logprobs' and choose among them.");
-        IReadOnlyList<CompletionPrompt> prompts = ReadPrompts(body);
+        List<CompletionPrompt> prompts = ReadPrompts(body);
         if (prompts.Count * generation.Choices > ApiLimits.MaxChoices)
             throw ApiException.Invalid("n", "integer_above_max_value", $"Invalid 'n': {prompts.Count} prompts with {generation.Choices} choices each are more than {ApiLimits.MaxChoices} choices.");
         return new CompletionRequest

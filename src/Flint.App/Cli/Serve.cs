@@ -29,11 +29,11 @@ internal static class Serve
     public static Command Create()
     {
         var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Parallel, Waiting, Context, Threads, NoAuth, Drain, Data };
-        command.SetAction(RunAsync);
+        command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
 
-    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken _)
+    private static async Task<int> RunAsync(ParseResult parsed)
     {
         ApiOptions options = ReadOptions(parsed);
         Store store = DataOption.Open(parsed, Data);

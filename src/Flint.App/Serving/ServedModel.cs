@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
-using Flint.Dialects;
 using Flint.Engine;
 using Flint.Models;
 using Flint.Tokens;
@@ -40,18 +39,12 @@ public sealed partial class ServedModel : IDisposable
         Tokenizer = Tokenizer.FromGguf(file.Metadata);
         if (Tokenizer.Count > model.Config.VocabularySize)
             throw FlintException.File("vocabulary_size", $"{file.Path}: the tokenizer has {Tokenizer.Count} tokens, the model's logits only {model.Config.VocabularySize}.");
-        string? template = file.Metadata.TryGet("tokenizer.chat_template", out string text) ? text : null;
-        Template = ChatTemplate.Parse(template ?? PlainTemplate);
-        Dialect = Dialect.Detect(template, Tokenizer);
         _controlText = new ControlText(Tokenizer);
         Created = File.GetLastWriteTimeUtc(file.Path);
         Fingerprint = MakeFingerprint(file);
         Description = $"{model.Config.Architecture}, {file.FileBytes / (1024.0 * 1024):F0} MiB, context {model.Config.ContextLength}, {model.Threads} threads, {Model.InstructionSets}";
         Engine = new Engine.Engine(model, Tokenizer, new EngineOptions { MaxRunning = options.Parallel, MaxWaiting = options.Waiting });
     }
-
-    /// <summary>Without a template of its own a model continues the text: the messages' contents, a line each.</summary>
-    private const string PlainTemplate = "{% for message in messages %}{{ message.content }}{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}";
 
     /// <summary>Its name in the API.</summary>
     public string Name { get; }
@@ -61,12 +54,6 @@ public sealed partial class ServedModel : IDisposable
 
     /// <summary>Its tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
-
-    /// <summary>Its chat template; where the file has none, one that joins the messages' contents.</summary>
-    public ChatTemplate Template { get; }
-
-    /// <summary>How to read its answers.</summary>
-    public Dialect Dialect { get; }
 
     /// <summary>The engine that runs it, started.</summary>
     public Engine.Engine Engine { get; }
@@ -124,21 +111,6 @@ public sealed partial class ServedModel : IDisposable
         var ids = new List<int>();
         AddBos(ids, prompt);
         Tokenizer.Encode(prompt, parseSpecial: true, ids);
-        return [.. ids];
-    }
-
-    /// <summary>Renders a conversation with the model's template and encodes it.</summary>
-    /// <param name="input">The conversation; all its texts count as a stranger's.</param>
-    /// <exception cref="FlintException">Caller: the template refuses the conversation.</exception>
-    public int[] Encode(TemplateInput input)
-    {
-        (string prompt, char? mark) = PromptRenderer.Render(Template, input, _controlText);
-        var ids = new List<int>();
-        AddBos(ids, prompt);
-        if (mark is char found)
-            _controlText.Encode(prompt, found, ids);
-        else
-            Tokenizer.Encode(prompt, parseSpecial: true, ids);
         return [.. ids];
     }
 
