@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
+using Flint.Memory;
 
 namespace Flint.Models;
 
@@ -10,6 +10,7 @@ namespace Flint.Models;
 /// A page holds <see cref="PageTokens"/> consecutive tokens of one sequence for every layer, as float32. In a page, layer by
 /// layer: the keys, transposed, <c>[kvHead][dim][token]</c>, then the values, <c>[kvHead][token][dim]</c>. Every head's block
 /// is a multiple of 128 bytes, so all blocks keep the 64-byte alignment of the allocation.
+/// A page the prefix cache keeps carries one reference of the cache's own (<see cref="Cache"/>).
 /// The pool belongs to the engine's owner thread and takes no locks. All operations are O(1) and allocate nothing.
 /// </remarks>
 public sealed unsafe class KvPool : IDisposable
@@ -20,9 +21,10 @@ public sealed unsafe class KvPool : IDisposable
     /// <summary>The largest number of pages a pool may have.</summary>
     public const int MaxPages = 1 << 24;
 
-    private const int Alignment = 64;
-
+    private readonly NativeBuffer _memory;
+    private readonly float* _floats;
     private readonly int[] _references;
+    private readonly bool[] _cached;
     private readonly int[] _free; // a stack; the first _freeCount entries are free pages
     private readonly long _pageFloats;
     private readonly long _layerFloats;
@@ -30,10 +32,9 @@ public sealed unsafe class KvPool : IDisposable
     private readonly long _valueHeadFloats;
     private readonly long _valuesOffset; // of a layer's values from its keys
     private int _freeCount;
-    private float* _memory;
 
     /// <summary>Reserves address space for <paramref name="pages"/> pages.</summary>
-    /// <exception cref="FlintException">Bug where a size is not positive or too large; Machine where the memory cannot be reserved.</exception>
+    /// <exception cref="FlintException">Bug where a size is not positive or too large; Machine where there is no such memory.</exception>
     public KvPool(KvShape shape, int pages)
     {
         if (pages is < 1 or > MaxPages)
@@ -43,12 +44,11 @@ public sealed unsafe class KvPool : IDisposable
 
         Shape = shape;
         Pages = pages;
-        long pageBytes = PageBytes(shape);
         _keyHeadFloats = (long)shape.HeadLength * PageTokens;
         _valueHeadFloats = (long)shape.ValueLength * PageTokens;
         _valuesOffset = shape.KvHeads * _keyHeadFloats;
         _layerFloats = _valuesOffset + shape.KvHeads * _valueHeadFloats;
-        _pageFloats = pageBytes / sizeof(float);
+        _pageFloats = PageBytes(shape) / sizeof(float);
 
         _references = new int[pages];
         _free = new int[pages];
@@ -56,29 +56,23 @@ public sealed unsafe class KvPool : IDisposable
             _free[i] = pages - 1 - i; // low pages leave first, so a lightly used pool touches little memory
         _freeCount = pages;
 
-        try
-        {
-            _memory = (float*)NativeMemory.AlignedAlloc(checked((nuint)pages * (nuint)pageBytes), Alignment);
-        }
-        catch (Exception e) when (e is OutOfMemoryException or OverflowException)
-        {
-            throw new FlintException(
-                FaultSide.Machine, "kv_pool_memory",
-                $"The key/value pool needs {pages} pages of {pageBytes} bytes and the machine refused that much memory.", e);
-        }
+        _cached = new bool[pages];
+        // Zeroed, so that a slot nobody has written holds a finite number.
+        _memory = NativeBuffer.Of<float>(checked(pages * _pageFloats), zeroed: true);
+        _floats = (float*)_memory.Pointer;
     }
-
-    /// <summary>Frees the memory where <see cref="Dispose"/> was not called.</summary>
-    ~KvPool() => FreeMemory();
 
     /// <summary>What a page is laid out for.</summary>
     public KvShape Shape { get; }
 
-    /// <summary>Pages in all.</summary>
+    /// <summary>Pages in all: free, idle and in use.</summary>
     public int Pages { get; }
 
     /// <summary>Pages nobody holds.</summary>
     public int FreePages => _freeCount;
+
+    /// <summary>Pages the prefix cache alone holds, which it may give up at any time.</summary>
+    public int IdlePages { get; private set; }
 
     /// <summary>Bytes of one page of this shape.</summary>
     public static long PageBytes(KvShape shape) =>
@@ -104,18 +98,46 @@ public sealed unsafe class KvPool : IDisposable
     {
         if (_references[page] == 0)
             ThrowFree(page, "retained");
-        _references[page]++;
+        if (_references[page]++ == 1 && _cached[page])
+            IdlePages--;
     }
 
     /// <summary>Drops a reference; the page is free once nobody holds it.</summary>
-    /// <exception cref="FlintException">Bug where the page is free already.</exception>
+    /// <exception cref="FlintException">Bug where the page is free already, or where the only reference left is the cache's.</exception>
     public void Release(int page)
     {
-        if (_references[page] == 0)
+        int references = _references[page];
+        if (references == (_cached[page] ? 1 : 0))
             ThrowFree(page, "released");
-        if (--_references[page] == 0)
+        _references[page] = references - 1;
+        if (references == 1)
             _free[_freeCount++] = page;
+        else if (references == 2 && _cached[page])
+            IdlePages++;
     }
+
+    /// <summary>Adds the prefix cache's reference to a page somebody holds.</summary>
+    public void Cache(int page)
+    {
+        if (_references[page] == 0 || _cached[page])
+            ThrowFree(page, "cached");
+        _cached[page] = true;
+        _references[page]++;
+    }
+
+    /// <summary>Drops the prefix cache's reference to an idle page, which frees it.</summary>
+    public void Uncache(int page)
+    {
+        if (_references[page] != 1 || !_cached[page])
+            ThrowFree(page, "uncached");
+        _cached[page] = false;
+        _references[page] = 0;
+        IdlePages--;
+        _free[_freeCount++] = page;
+    }
+
+    /// <summary>Whether the prefix cache holds a page.</summary>
+    public bool IsCached(int page) => _cached[page];
 
     /// <summary>How many hold a page; 0 where it is free.</summary>
     public int References(int page) => _references[page];
@@ -123,12 +145,12 @@ public sealed unsafe class KvPool : IDisposable
     /// <summary>Keys of one head in one layer of a page: <c>HeadLength × PageTokens</c> floats, <c>[dim][token]</c>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public float* Keys(int page, int layer, int kvHead) =>
-        _memory + page * _pageFloats + layer * _layerFloats + kvHead * _keyHeadFloats;
+        _floats + page * _pageFloats + layer * _layerFloats + kvHead * _keyHeadFloats;
 
     /// <summary>Values of one head in one layer of a page: <c>PageTokens × ValueLength</c> floats, <c>[token][dim]</c>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public float* Values(int page, int layer, int kvHead) =>
-        _memory + page * _pageFloats + layer * _layerFloats + _valuesOffset + kvHead * _valueHeadFloats;
+        _floats + page * _pageFloats + layer * _layerFloats + _valuesOffset + kvHead * _valueHeadFloats;
 
     /// <summary>Copies all layers of a page.</summary>
     public void Copy(int from, int to)
@@ -136,22 +158,12 @@ public sealed unsafe class KvPool : IDisposable
         if (_references[from] == 0 || _references[to] == 0)
             ThrowFree(_references[from] == 0 ? from : to, "copied");
         long bytes = _pageFloats * sizeof(float);
-        Buffer.MemoryCopy(_memory + from * _pageFloats, _memory + to * _pageFloats, bytes, bytes);
+        Buffer.MemoryCopy(_floats + from * _pageFloats, _floats + to * _pageFloats, bytes, bytes);
     }
 
     /// <summary>Gives the memory back. No page may be used afterwards.</summary>
-    public void Dispose()
-    {
-        FreeMemory();
-        GC.SuppressFinalize(this);
-    }
+    public void Dispose() => _memory.Dispose();
 
     private static void ThrowFree(int page, string verb) =>
-        throw new FlintException(FaultSide.Bug, "kv_page_free", $"Key/value page {page} was {verb} while nobody holds it.");
-
-    private void FreeMemory()
-    {
-        NativeMemory.AlignedFree(_memory);
-        _memory = null;
-    }
+        throw new FlintException(FaultSide.Bug, "kv_page_held", $"Key/value page {page} was {verb} while its holders do not allow it.");
 }

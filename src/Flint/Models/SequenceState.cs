@@ -2,7 +2,7 @@ namespace Flint.Models;
 
 /// <summary>The keys and values of one sequence: a list of pages, some perhaps shared, and how many tokens they hold.</summary>
 /// <remarks>
-/// Position <c>p</c> lies in <c>Pages[p / PageTokens]</c>, slot <c>p % PageTokens</c>. Only a page nobody else holds is
+/// Position <c>p</c> lies in <c>Pages[p / KvPool.PageTokens]</c>, slot <c>p % KvPool.PageTokens</c>. Only a page nobody else holds is
 /// written: <see cref="TryReserve"/> copies a shared, partly filled last page before tokens are added to it.
 /// Confined to the engine's owner thread, as the pool is. Nothing is allocated after construction.
 /// </remarks>
@@ -67,20 +67,32 @@ public sealed class SequenceState
         return true;
     }
 
-    /// <summary>Starts an empty state from pages that hold <paramref name="tokens"/> tokens already, and retains them.</summary>
+    /// <summary>
+    /// Goes on from pages that hold the next <paramref name="tokens"/> tokens already, and retains them. The state is empty or
+    /// ends on a page border, with no room reserved.
+    /// </summary>
     public void Adopt(ReadOnlySpan<int> pages, int tokens)
     {
-        if (_pageCount != 0)
-            throw Bug($"A state that has {_pageCount} pages cannot adopt others.");
-        if (tokens < 0 || tokens > MaxTokens || KvPool.PagesFor(tokens) != pages.Length)
-            throw Bug($"{pages.Length} pages cannot be adopted as {tokens} tokens of at most {MaxTokens}.");
+        if (Length != _pageCount * KvPool.PageTokens)
+            throw Bug($"A state of {Length} tokens in {_pageCount} pages does not end on a page border and cannot adopt pages.");
+        if (tokens < 0 || tokens > MaxTokens - Length || KvPool.PagesFor(tokens) != pages.Length)
+            throw Bug($"{pages.Length} pages cannot be adopted as {tokens} tokens after {Length} of at most {MaxTokens}.");
         for (int i = 0; i < pages.Length; i++)
         {
             Pool.Retain(pages[i]);
-            _pages[i] = pages[i];
+            _pages[_pageCount++] = pages[i];
         }
-        _pageCount = pages.Length;
-        Length = tokens;
+        Length += tokens;
+    }
+
+    /// <summary>Exchanges a full page for another that holds the same tokens' same bits.</summary>
+    public void Replace(int index, int page)
+    {
+        if (index < 0 || index >= Length / KvPool.PageTokens)
+            throw Bug($"Page {index} of a sequence of {Length} tokens is not full.");
+        Pool.Retain(page);
+        Pool.Release(_pages[index]);
+        _pages[index] = page;
     }
 
     /// <summary>Tokens that a forward pass has stored in reserved room; only the forward calls this.</summary>

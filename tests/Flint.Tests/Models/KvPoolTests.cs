@@ -61,6 +61,27 @@ public sealed class KvPoolTests
     }
 
     [Fact]
+    public void TheCachesReferenceIsCountedApart()
+    {
+        using var pool = new KvPool(Shape, 2);
+        int page = pool.Rent();
+        pool.Cache(page);
+        Assert.Equal(2, pool.References(page));
+        Assert.Equal(0, pool.IdlePages);
+        Assert.Throws<FlintException>(() => pool.Cache(page));
+        Assert.Throws<FlintException>(() => pool.Uncache(page));
+        pool.Release(page);
+        Assert.Equal(1, pool.IdlePages);
+        Assert.Throws<FlintException>(() => pool.Release(page));
+        pool.Retain(page);
+        Assert.Equal(0, pool.IdlePages);
+        pool.Release(page);
+        pool.Uncache(page);
+        Assert.Equal(0, pool.IdlePages);
+        Assert.Equal(2, pool.FreePages);
+    }
+
+    [Fact]
     public void SizesOutsideTheLimitsAreRefused()
     {
         Assert.Throws<FlintException>(() => new KvPool(Shape, 0));

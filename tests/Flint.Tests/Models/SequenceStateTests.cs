@@ -101,6 +101,28 @@ public sealed unsafe class SequenceStateTests : IDisposable
     }
 
     [Fact]
+    public void PagesAreAdoptedAtABorderAndReplaced()
+    {
+        var first = new SequenceState(_pool, 100);
+        Assert.True(first.TryReserve(64));
+        first.Advance(64);
+        var second = new SequenceState(_pool, 100);
+        second.Adopt(first.Pages[..1], 32);
+        second.Adopt(first.Pages[1..], 32);
+        Assert.Equal(64, second.Length);
+        Assert.True(first.Pages.SequenceEqual(second.Pages));
+
+        var third = new SequenceState(_pool, 100);
+        Assert.True(third.TryReserve(32));
+        third.Advance(32);
+        Assert.Equal(3, _pool.FreePages);
+        third.Replace(0, first.Pages[0]);
+        Assert.Equal(first.Pages[0], third.Pages[0]);
+        Assert.Equal(4, _pool.FreePages);
+        Assert.Equal(3, _pool.References(first.Pages[0]));
+    }
+
+    [Fact]
     public void MisuseIsABug()
     {
         var state = new SequenceState(_pool, 64);
@@ -109,6 +131,7 @@ public sealed unsafe class SequenceStateTests : IDisposable
         Assert.Throws<FlintException>(() => state.Keep(1));
         Assert.True(state.TryReserve(1));
         Assert.Throws<FlintException>(() => state.Adopt([0], 32));
+        Assert.Throws<FlintException>(() => state.Replace(0, 0));
         Assert.Throws<FlintException>(() => new SequenceState(_pool, 64).Adopt([0], 33));
     }
 
