@@ -8,6 +8,7 @@ root.Add(Pull.Create());
 root.Add(Inspect.Create());
 root.Add(Oracle.Create());
 root.Add(Bench.Create());
+root.Add(Serve.Create());
 root.Add(Keys.Create());
 root.Add(Usage.Create());
 root.Add(Flint.App.Cli.Version.Create());

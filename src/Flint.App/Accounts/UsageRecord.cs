@@ -36,7 +36,7 @@ public sealed record UsageRecord
     /// <summary>Of those, tokens of reasoning.</summary>
     public long ReasoningTokens { get; set; }
 
-    /// <summary>From arrival until the engine took it up, in milliseconds.</summary>
+    /// <summary>In the engine's queue, in milliseconds.</summary>
     public double QueueMs { get; set; }
 
     /// <summary>From arrival until the first token, in milliseconds; 0 where there was none.</summary>
