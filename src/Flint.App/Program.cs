@@ -1,1 +1,15 @@
-return 0;
+using System.CommandLine;
+using Flint.App.Cli;
+
+var root = new RootCommand("Flint: open weights, served from one process.");
+
+// One line per verb.
+root.Add(Pull.Create());
+root.Add(Inspect.Create());
+root.Add(Oracle.Create());
+root.Add(Bench.Create());
+root.Add(Keys.Create());
+root.Add(Usage.Create());
+root.Add(Flint.App.Cli.Version.Create());
+
+return await CommandLine.RunAsync(root, args);

@@ -40,6 +40,9 @@ public sealed class FlintException : Exception
     /// <summary>A stable, lower-case identifier of the fault.</summary>
     public string Code { get; }
 
+    /// <summary>For a fault of a limit that time lifts: how long to wait before trying again.</summary>
+    public TimeSpan? RetryAfter { get; init; }
+
     /// <summary>A fault of the model file.</summary>
     public static FlintException File(string code, string message) => new(FaultSide.ModelFile, code, message);
 

@@ -1,0 +1,287 @@
+using System.Runtime.CompilerServices;
+
+namespace Flint.Kernels;
+
+/// <summary>The queries of one work item: some rows of one sequence, the query heads of one key/value head.</summary>
+internal unsafe struct AttentionItem
+{
+    /// <summary>The sequence's pages, in order of position.</summary>
+    public int* Pages;
+
+    /// <summary>Keys of this layer and head in page 0 of the pool: [dim][32].</summary>
+    public float* Keys;
+
+    /// <summary>Values likewise: [32][dim].</summary>
+    public float* Values;
+
+    /// <summary>Floats from one page of the pool to the next.</summary>
+    public long PageStride;
+
+    /// <summary>First query: row 0, first head of the group. Outputs stand likewise.</summary>
+    public float* Queries;
+
+    public float* Outputs;
+
+    /// <summary>Floats from one row to the next.</summary>
+    public int QueryStride;
+
+    public int OutputStride;
+
+    public int Rows;
+
+    /// <summary>Query heads that share the key/value head.</summary>
+    public int Group;
+
+    public int HeadLength;
+
+    public int ValueLength;
+
+    /// <summary>Position of the first row; the others follow.</summary>
+    public int Position;
+
+    /// <summary>Keys a row sees, itself included; 0 for all.</summary>
+    public int Window;
+
+    public float Scale;
+
+    /// <summary>Soft-cap of the scores; 0 for none.</summary>
+    public float Cap;
+}
+
+/// <summary>
+/// Causal attention over pages of 32 tokens, softmax and sum in one pass. A query meets the pages in order: a page's scores (each
+/// one chain of fused multiply-adds over the dimensions), their maximum, their exponentials, then the values token by token. A page
+/// border is a fixed position, so a query's bits depend on its keys alone, however its batch, its chunk or its threads are cut.
+/// </summary>
+internal static unsafe class Attention
+{
+    public const int PageTokens = 32;
+
+    /// <summary>The most queries one item may hold.</summary>
+    public const int MaxQueries = 64;
+
+    private const int Together = 4;
+
+    /// <summary>Bytes of scratch a thread needs.</summary>
+    public static long ScratchBytes(int valueLength) =>
+        (MaxQueries * (Padded(valueLength) + 2L) + Together * PageTokens) * sizeof(float);
+
+    /// <summary>Rows that one item takes, for a group of so many heads.</summary>
+    public static int RowsPerItem(int group) => Math.Max(1, Math.Min(16, MaxQueries / group));
+
+    private static int Padded(int length) => (length + 15) & ~15;
+
+    public static void Run<TLanes>(in AttentionItem item, float* scratch)
+        where TLanes : struct, ILanes<TLanes>
+    {
+        int queries = item.Rows * item.Group;
+        int padded = Padded(item.ValueLength);
+        float* sums = scratch;
+        float* maxima = sums + MaxQueries * padded;
+        float* totals = maxima + MaxQueries;
+        float* scores = totals + MaxQueries;
+        new Span<float>(sums, queries * padded).Clear();
+        new Span<float>(maxima, queries).Fill(float.NegativeInfinity);
+        new Span<float>(totals, queries).Clear();
+
+        int firstPage = Start(item, item.Position) / PageTokens;
+        int lastPage = (item.Position + item.Rows - 1) / PageTokens;
+        for (int page = firstPage; page <= lastPage; page++)
+        {
+            int query = 0;
+            while (query < queries)
+            {
+                Range(item, query, page, out int from, out int to);
+                int count = 1;
+                while (count < Together && query + count < queries)
+                {
+                    Range(item, query + count, page, out int otherFrom, out int otherTo);
+                    if (otherFrom != from || otherTo != to) break;
+                    count++;
+                }
+
+                if (from < to)
+                {
+                    if (count == Together) Page4<TLanes>(item, page, query, from, to, sums + query * padded, maxima + query, totals + query, scores);
+                    else
+                    {
+                        for (int i = query; i < query + count; i++)
+                            Page1<TLanes>(item, page, i, from, to, sums + i * padded, maxima + i, totals + i, scores);
+                    }
+                }
+
+                query += count;
+            }
+        }
+
+        for (int query = 0; query < queries; query++)
+        {
+            float* output = item.Outputs + (long)(query / item.Group) * item.OutputStride + query % item.Group * item.ValueLength;
+            TLanes total = TLanes.Broadcast(totals[query]);
+            for (int d = 0; d < item.ValueLength; d += 16)
+            {
+                TLanes v = TLanes.Div(TLanes.Load(sums + query * padded + d), total);
+                if (d + 16 <= item.ValueLength) TLanes.Store(v, output + d);
+                else Elementwise.StorePart(v, output + d, item.ValueLength - d);
+            }
+        }
+    }
+
+    private static int Start(in AttentionItem item, int position) => item.Window == 0 ? 0 : Math.Max(0, position + 1 - item.Window);
+
+    /// <summary>The tokens [from, to) of a page that a query sees; empty where from ≥ to.</summary>
+    private static void Range(in AttentionItem item, int query, int page, out int from, out int to)
+    {
+        int position = item.Position + query / item.Group;
+        from = Math.Max(0, Start(item, position) - page * PageTokens);
+        to = Math.Min(PageTokens, position + 1 - page * PageTokens);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float* Query(in AttentionItem item, int query) =>
+        item.Queries + (long)(query / item.Group) * item.QueryStride + query % item.Group * item.HeadLength;
+
+    private static void Page1<TLanes>(in AttentionItem item, int page, int query, int from, int to, float* sum, float* maximum, float* total, float* scores)
+        where TLanes : struct, ILanes<TLanes>
+    {
+        float* keys = item.Keys + item.Pages[page] * item.PageStride;
+        float* q = Query(item, query);
+        TLanes low = TLanes.Zero, high = TLanes.Zero;
+        for (int d = 0; d < item.HeadLength; d++, keys += PageTokens)
+        {
+            TLanes x = TLanes.Broadcast(q[d]);
+            low = TLanes.Fma(x, TLanes.Load(keys), low);
+            high = TLanes.Fma(x, TLanes.Load(keys + 16), high);
+        }
+
+        TLanes.Store(low, scores);
+        TLanes.Store(high, scores + 16);
+        float rescale = Weigh<TLanes>(item, scores, from, to, maximum, total);
+        float* values = item.Values + item.Pages[page] * item.PageStride;
+        TLanes factor = TLanes.Broadcast(rescale);
+        for (int d = 0; d < item.ValueLength; d += 16)
+        {
+            int count = item.ValueLength - d;
+            TLanes v = TLanes.Mul(TLanes.Load(sum + d), factor);
+            if (count >= 16)
+            {
+                for (int t = from; t < to; t++) v = TLanes.Fma(TLanes.Broadcast(scores[t]), TLanes.Load(values + t * item.ValueLength + d), v);
+            }
+            else
+            {
+                for (int t = from; t < to; t++)
+                    v = TLanes.Fma(TLanes.Broadcast(scores[t]), Elementwise.LoadPart<TLanes>(values + t * item.ValueLength + d, count), v);
+            }
+
+            TLanes.Store(v, sum + d);
+        }
+    }
+
+    /// <summary>As four <see cref="Page1"/>, reading keys and values once.</summary>
+    private static void Page4<TLanes>(in AttentionItem item, int page, int query, int from, int to, float* sum, float* maxima, float* totals, float* scores)
+        where TLanes : struct, ILanes<TLanes>
+    {
+        float* q0 = Query(item, query), q1 = Query(item, query + 1), q2 = Query(item, query + 2), q3 = Query(item, query + 3);
+        for (int half = 0; half < PageTokens; half += 16)
+        {
+            float* keys = item.Keys + item.Pages[page] * item.PageStride + half;
+            TLanes s0 = TLanes.Zero, s1 = TLanes.Zero, s2 = TLanes.Zero, s3 = TLanes.Zero;
+            for (int d = 0; d < item.HeadLength; d++, keys += PageTokens)
+            {
+                TLanes k = TLanes.Load(keys);
+                s0 = TLanes.Fma(TLanes.Broadcast(q0[d]), k, s0);
+                s1 = TLanes.Fma(TLanes.Broadcast(q1[d]), k, s1);
+                s2 = TLanes.Fma(TLanes.Broadcast(q2[d]), k, s2);
+                s3 = TLanes.Fma(TLanes.Broadcast(q3[d]), k, s3);
+            }
+
+            TLanes.Store(s0, scores + half);
+            TLanes.Store(s1, scores + PageTokens + half);
+            TLanes.Store(s2, scores + 2 * PageTokens + half);
+            TLanes.Store(s3, scores + 3 * PageTokens + half);
+        }
+
+        float* p1 = scores + PageTokens, p2 = p1 + PageTokens, p3 = p2 + PageTokens;
+        TLanes r0 = TLanes.Broadcast(Weigh<TLanes>(item, scores, from, to, maxima, totals));
+        TLanes r1 = TLanes.Broadcast(Weigh<TLanes>(item, p1, from, to, maxima + 1, totals + 1));
+        TLanes r2 = TLanes.Broadcast(Weigh<TLanes>(item, p2, from, to, maxima + 2, totals + 2));
+        TLanes r3 = TLanes.Broadcast(Weigh<TLanes>(item, p3, from, to, maxima + 3, totals + 3));
+        int padded = Padded(item.ValueLength);
+        float* sum1 = sum + padded, sum2 = sum1 + padded, sum3 = sum2 + padded;
+        for (int d = 0; d < item.ValueLength; d += 16)
+        {
+            float* values = item.Values + item.Pages[page] * item.PageStride + d;
+            int count = item.ValueLength - d;
+            TLanes v0 = TLanes.Mul(TLanes.Load(sum + d), r0), v1 = TLanes.Mul(TLanes.Load(sum1 + d), r1);
+            TLanes v2 = TLanes.Mul(TLanes.Load(sum2 + d), r2), v3 = TLanes.Mul(TLanes.Load(sum3 + d), r3);
+            for (int t = from; t < to; t++)
+            {
+                float* value = values + t * item.ValueLength;
+                TLanes v = count >= 16 ? TLanes.Load(value) : Elementwise.LoadPart<TLanes>(value, count);
+                v0 = TLanes.Fma(TLanes.Broadcast(scores[t]), v, v0);
+                v1 = TLanes.Fma(TLanes.Broadcast(p1[t]), v, v1);
+                v2 = TLanes.Fma(TLanes.Broadcast(p2[t]), v, v2);
+                v3 = TLanes.Fma(TLanes.Broadcast(p3[t]), v, v3);
+            }
+
+            TLanes.Store(v0, sum + d);
+            TLanes.Store(v1, sum1 + d);
+            TLanes.Store(v2, sum2 + d);
+            TLanes.Store(v3, sum3 + d);
+        }
+    }
+
+    /// <summary>Turns a page's raw scores into weights relative to the new maximum, and gives the factor of all earlier sums.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Weigh<TLanes>(in AttentionItem item, float* scores, int from, int to, float* maximum, float* total)
+        where TLanes : struct, ILanes<TLanes>
+    {
+        TLanes scale = TLanes.Broadcast(item.Scale);
+        TLanes low = TLanes.Mul(TLanes.Load(scores), scale), high = TLanes.Mul(TLanes.Load(scores + 16), scale);
+        if (item.Cap != 0)
+        {
+            TLanes cap = TLanes.Broadcast(item.Cap), inverse = TLanes.Broadcast(1f / item.Cap);
+            low = TLanes.Mul(cap, Elementwise.Tanh(TLanes.Mul(low, inverse)));
+            high = TLanes.Mul(cap, Elementwise.Tanh(TLanes.Mul(high, inverse)));
+        }
+
+        if (to - from < PageTokens)
+        {
+            // Slots nobody has written yet hold anything, NaN included: they are replaced, not computed with.
+            TLanes.Store(low, scores);
+            TLanes.Store(high, scores + 16);
+            for (int t = 0; t < from; t++) scores[t] = float.NegativeInfinity;
+            for (int t = to; t < PageTokens; t++) scores[t] = float.NegativeInfinity;
+            low = TLanes.Load(scores);
+            high = TLanes.Load(scores + 16);
+        }
+
+        float before = *maximum;
+        float now = MathF.Max(before, TLanes.MaxAcross(TLanes.Max(low, high)));
+        TLanes top = TLanes.Broadcast(now);
+        low = Elementwise.Exp(TLanes.Sub(low, top));
+        high = Elementwise.Exp(TLanes.Sub(high, top));
+        TLanes.Store(low, scores);
+        TLanes.Store(high, scores + 16);
+        if (to - from < PageTokens)
+        {
+            for (int t = 0; t < from; t++) scores[t] = 0;
+            for (int t = to; t < PageTokens; t++) scores[t] = 0;
+            low = TLanes.Load(scores);
+            high = TLanes.Load(scores + 16);
+        }
+
+        float rescale = before == now ? 1f : before == float.NegativeInfinity ? 0f : ExpOne<TLanes>(before - now);
+        *total = MathF.FusedMultiplyAdd(*total, rescale, TLanes.Sum(TLanes.Add(low, high)));
+        *maximum = now;
+        return rescale;
+    }
+
+    private static float ExpOne<TLanes>(float x)
+        where TLanes : struct, ILanes<TLanes>
+    {
+        float* one = stackalloc float[16];
+        TLanes.Store(Elementwise.Exp(TLanes.Broadcast(x)), one);
+        return one[0];
+    }
+}

@@ -1,0 +1,175 @@
+using System.Runtime.InteropServices;
+
+namespace Flint.Kernels;
+
+/// <summary>
+/// A fixed team of threads that run one job at a time, each its own part of the rows. The caller is part 0; the others spin
+/// briefly between jobs and then sleep. Parts split rows only, never a sum, so the count of threads changes no bit.
+/// </summary>
+internal sealed unsafe partial class Team : IDisposable
+{
+    private const int SpinsBeforeSleep = 4000;
+    private const int MaxThreads = 256;
+
+    private readonly Thread[] _threads;
+    private readonly SemaphoreSlim[] _wake;
+    private readonly PaddedInt[] _asleep;
+    private delegate*<void*, int, int, void> _work;
+    private void* _job;
+    private volatile int _epoch;
+    private int _pending;
+    private Exception? _fault;
+    private volatile bool _stopping;
+
+    /// <summary>Starts the team's threads.</summary>
+    /// <param name="threads">Threads in all, the caller included; 0 for one per processor.</param>
+    public Team(int threads)
+    {
+        if (threads is < 0 or > MaxThreads)
+            throw FlintException.Caller("threads", $"The number of threads is 0 to {MaxThreads}; found {threads}.");
+        Count = threads == 0 ? Math.Min(Environment.ProcessorCount, MaxThreads) : threads;
+        _threads = new Thread[Count - 1];
+        _wake = new SemaphoreSlim[Count - 1];
+        _asleep = new PaddedInt[Count - 1];
+        for (int i = 0; i < _threads.Length; i++)
+        {
+            int part = i + 1;
+            _wake[i] = new SemaphoreSlim(0);
+            _threads[i] = new Thread(() => Loop(part)) { IsBackground = true, Name = $"flint-team-{part}" };
+            _threads[i].Start();
+        }
+    }
+
+    /// <summary>How many parts a job is split into.</summary>
+    public int Count { get; }
+
+    /// <summary>Runs <paramref name="work"/> as (job, part, parts) on every thread of the team and returns when all parts are done.</summary>
+    public void Run(delegate*<void*, int, int, void> work, void* job)
+    {
+        if (Count == 1)
+        {
+            work(job, 0, 1);
+            return;
+        }
+
+        _work = work;
+        _job = job;
+        Volatile.Write(ref _pending, Count - 1);
+        Interlocked.Increment(ref _epoch); // a full fence: the sleepers' flags below are read after it
+        for (int i = 0; i < _wake.Length; i++)
+        {
+            if (Interlocked.Exchange(ref _asleep[i].Value, 0) == 1) _wake[i].Release();
+        }
+
+        try
+        {
+            work(job, 0, Count);
+        }
+        finally
+        {
+            SpinWait spin = default;
+            for (int spins = 0; Volatile.Read(ref _pending) != 0; spins++)
+            {
+                if (spins < SpinsBeforeSleep) Thread.SpinWait(8);
+                else spin.SpinOnce();
+            }
+        }
+
+        if (_fault is { } fault)
+        {
+            _fault = null;
+            throw new FlintException(FaultSide.Bug, "worker_fault", $"A worker thread failed: {fault.Message}", fault);
+        }
+    }
+
+    /// <summary>The rows [from, to) of one part, in multiples of <paramref name="grain"/> save the last.</summary>
+    public static void Split(int rows, int grain, int part, int parts, out int from, out int to)
+    {
+        int units = (rows + grain - 1) / grain;
+        from = (int)((long)units * part / parts) * grain;
+        to = Math.Min(rows, (int)((long)units * (part + 1) / parts) * grain);
+    }
+
+    public void Dispose()
+    {
+        if (_stopping) return;
+        _stopping = true;
+        Interlocked.Increment(ref _epoch);
+        foreach (SemaphoreSlim wake in _wake) wake.Release();
+        foreach (Thread thread in _threads) thread.Join();
+        foreach (SemaphoreSlim wake in _wake) wake.Dispose();
+    }
+
+    private void Loop(int part)
+    {
+        Pin(part);
+        int seen = 0;
+        while (true)
+        {
+            seen = Await(part - 1, seen);
+            if (_stopping) return;
+            try
+            {
+                _work(_job, part, Count);
+            }
+            catch (Exception e)
+            {
+                _fault = e;
+            }
+
+            Interlocked.Decrement(ref _pending);
+        }
+    }
+
+    private int Await(int index, int seen)
+    {
+        for (int spins = 0; spins < SpinsBeforeSleep; spins++)
+        {
+            if (_epoch != seen) return _epoch;
+            Thread.SpinWait(8);
+        }
+
+        while (_epoch == seen)
+        {
+            Interlocked.Exchange(ref _asleep[index].Value, 1);
+            if (_epoch != seen && Interlocked.Exchange(ref _asleep[index].Value, 0) == 1) break;
+            _wake[index].Wait();
+        }
+
+        return _epoch;
+    }
+
+    /// <summary>Ties the calling worker to one processor of those the process may use; where the system refuses, it floats.</summary>
+    private static void Pin(int part)
+    {
+        if (!OperatingSystem.IsLinux()) return;
+        const int maskBytes = 128;
+        byte* mask = stackalloc byte[maskBytes];
+        if (GetAffinity(0, maskBytes, mask) < 0) return;
+        int allowed = 0;
+        for (int cpu = 0; cpu < maskBytes * 8; cpu++) allowed += mask[cpu >> 3] >> (cpu & 7) & 1;
+        if (part >= allowed) return;
+        int chosen = -1;
+        for (int cpu = 0, index = 0; cpu < maskBytes * 8; cpu++)
+        {
+            if ((mask[cpu >> 3] >> (cpu & 7) & 1) != 0 && index++ == part) chosen = cpu;
+        }
+
+        new Span<byte>(mask, maskBytes).Clear();
+        mask[chosen >> 3] = (byte)(1 << (chosen & 7));
+        _ = SetAffinity(0, maskBytes, mask);
+    }
+
+    [LibraryImport("libc", EntryPoint = "sched_getaffinity")]
+    private static partial int GetAffinity(int pid, nint bytes, byte* mask);
+
+    [LibraryImport("libc", EntryPoint = "sched_setaffinity")]
+    private static partial int SetAffinity(int pid, nint bytes, byte* mask);
+
+    [StructLayout(LayoutKind.Explicit, Size = 64)]
+    private struct PaddedInt
+    {
+        [FieldOffset(0)]
+        public int Value;
+    }
+}
