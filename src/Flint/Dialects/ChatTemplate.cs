@@ -1,4 +1,3 @@
-using Flint.Dialects.Jinja;
 
 namespace Flint.Dialects;
 

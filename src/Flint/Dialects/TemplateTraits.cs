@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using Flint.Dialects.Jinja;
 
 namespace Flint.Dialects;
 

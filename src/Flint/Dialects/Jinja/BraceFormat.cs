@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Python's <c>text.format(...)</c>, with members looked up as templates look them up.</summary>
 internal sealed class BraceFormat

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>What the rendering on this thread has spent. A rendering runs on one thread from start to end.</summary>
 internal sealed class Budget

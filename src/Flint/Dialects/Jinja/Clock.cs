@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Python's <c>strftime</c> in the C locale, for a time without zone.</summary>
 internal static class Clock

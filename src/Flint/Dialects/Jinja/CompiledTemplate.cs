@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>A parsed and bound template; rendering leaves it unchanged, so that threads may share it.</summary>
 internal sealed class CompiledTemplate

@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <content>Expressions, in rising order of precedence.</content>
 internal sealed partial class Parser

@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 internal sealed class ConstantExpression(object? value, int line) : Expression(line)
 {

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>The filters that Jinja2 builds in, those over text and numbers here; lists are in <see cref="ListFilters"/>.</summary>
 internal static class Filters

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Decimal text of doubles as Python prints it: shortest round-trip text, and exact rounding, half to even, to given digits.</summary>
 internal static class FloatText

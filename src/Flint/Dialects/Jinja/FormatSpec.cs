@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Python's format specification mini-language: <c>[[fill]align][sign][z][#][0][width][,|_][.precision][type]</c>.</summary>
 internal sealed class FormatSpec

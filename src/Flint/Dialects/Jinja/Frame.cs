@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>The variables of one running scope.</summary>
 internal sealed class Frame

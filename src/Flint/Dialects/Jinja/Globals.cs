@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>The functions that every chat template can call.</summary>
 internal static class Globals

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Numerics;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Python integers: <see cref="long"/> while they fit, <see cref="BigInteger"/> beyond, bounded in size.</summary>
 internal static class Integers

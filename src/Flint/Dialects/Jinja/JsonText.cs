@@ -3,7 +3,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Python's <c>json.dumps</c>, as the Transformers' <c>tojson</c> filter calls it: characters outside ASCII stay unless asked.</summary>
 internal sealed class JsonText

@@ -4,7 +4,7 @@ using System.Numerics;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Turns JSON and plain .NET values into template values, as Python's <c>json.loads</c> reads them.</summary>
 internal static class JsonValues

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>
 /// Splits template source into tokens with <c>trim_blocks</c> and <c>lstrip_blocks</c> on, as chat templates are written for.

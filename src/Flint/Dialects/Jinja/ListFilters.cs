@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>The built-in filters over lists and mappings.</summary>
 internal static class ListFilters

@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>The <c>loop</c> variable: walks the items with one item of look-ahead.</summary>
 internal sealed class LoopContext(object? iterable, IEnumerable<object?> items, long depth0, Func<object?, long, object?>? recurse)

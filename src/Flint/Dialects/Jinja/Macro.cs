@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>A macro, or the body of a call block, bound to the scope that it was defined in.</summary>
 internal sealed class Macro(MacroBody body, Frame scope)

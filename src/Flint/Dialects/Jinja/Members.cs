@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Attribute, item and slice access with the rules of Jinja2's immutable sandbox.</summary>
 internal static class Members

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>How a statement ended.</summary>
 internal enum Flow

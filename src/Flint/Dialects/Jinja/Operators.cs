@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Python's operators over template values.</summary>
 internal static class Operators

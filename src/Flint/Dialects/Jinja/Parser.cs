@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Recursive-descent parser of template statements; expressions are in the other part.</summary>
 internal sealed partial class Parser

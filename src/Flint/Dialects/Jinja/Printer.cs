@@ -3,7 +3,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Python's <c>str</c>, <c>repr</c> and <c>pprint.pformat</c>.</summary>
 internal static class Printer

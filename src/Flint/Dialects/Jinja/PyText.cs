@@ -3,7 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Python's view of strings: sequences of code points, with Unicode's own notion of space, case and digits.</summary>
 internal static class PyText

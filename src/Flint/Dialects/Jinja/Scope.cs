@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>How a variable gets its value when its frame is entered.</summary>
 internal enum LoadKind

@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Python's stable sort, which orders by <c>&lt;</c> alone.</summary>
 internal static class Sorting

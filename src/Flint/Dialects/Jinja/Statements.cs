@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>Template text between tags.</summary>
 internal sealed class DataNode(string text, int line) : Statement(line)

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>The methods of Python's <c>str</c>; on markup, results are markup again and inserted text is escaped.</summary>
 internal static class StringMethods

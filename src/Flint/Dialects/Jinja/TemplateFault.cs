@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>An error a template raises while it is parsed or rendered, named as Python names it.</summary>
 internal sealed class TemplateFault : Exception

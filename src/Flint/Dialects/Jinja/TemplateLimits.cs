@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>What one template and one rendering may cost. A hostile template ends in an error at one of these, never in a hang.</summary>
 internal static class TemplateLimits

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>The tests that Jinja2 builds in (<c>value is name</c>).</summary>
 internal static class Tests

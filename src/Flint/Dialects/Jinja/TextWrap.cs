@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>The <c>wordwrap</c> filter, which wraps as Python's <c>textwrap</c> does.</summary>
 internal static class TextWrap

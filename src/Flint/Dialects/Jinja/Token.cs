@@ -1,4 +1,4 @@
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 internal enum TokenKind
 {

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 /// <summary>What Python says of a value: its type's name, its truth, its length, its items.</summary>
 internal static class Types

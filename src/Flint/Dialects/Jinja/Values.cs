@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Flint.Dialects.Jinja;
+namespace Flint.Dialects;
 
 // A template value is null (None), bool, long, BigInteger (only outside long), double, string, or one of the types below.
 
