@@ -67,5 +67,5 @@ public static class CommandLine
         result.Parent is CommandResult parent ? $"{PathOf(parent)} {result.Command.Name}" : "flint";
 
     private static void Report(string message) =>
-        Console.Error.WriteLine("flint: " + message.ReplaceLineEndings(" "));
+        Console.Error.WriteLine("flint: " + string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)));
 }

@@ -18,7 +18,8 @@ public sealed unsafe partial class SynthTests : IDisposable
     [MemberData(nameof(Quants))]
     public void WritesSensibleWeightsInEveryFormat(string quant)
     {
-        foreach (SynthShape full in SynthShape.All)
+        // A model with experts and one with every other kind of tensor.
+        foreach (SynthShape full in SynthShape.All.Where(s => s.QueryNorm > 0))
         {
             using GgufFile file = GgufFile.Open(Write(Miniature(full), quant));
             foreach (TensorInfo tensor in file.Tensors)
@@ -37,7 +38,7 @@ public sealed unsafe partial class SynthTests : IDisposable
                 {
                     Assert.All(values, v => Assert.Equal(full.QueryNorm, v));
                 }
-                else if (tensor.Name != "rope_freqs.weight")
+                else
                 {
                     Assert.InRange(mean, 0.98, 1.02);
                     Assert.InRange(deviation, 0, 0.03);
