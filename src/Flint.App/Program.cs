@@ -4,6 +4,7 @@ using Flint.App.Cli;
 var root = new RootCommand("Flint: open weights, served from one process.");
 
 // One line per verb.
+root.Add(Run.Create());
 root.Add(Serve.Create());
 root.Add(Keys.Create());
 root.Add(Usage.Create());
@@ -13,6 +14,7 @@ root.Add(Bench.Create());
 root.Add(Synth.Create());
 root.Add(Tokenize.Create());
 root.Add(Detokenize.Create());
+root.Add(Template.Create());
 root.Add(Oracle.Create());
 root.Add(Flint.App.Cli.Version.Create());
 
