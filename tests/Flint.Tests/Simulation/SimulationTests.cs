@@ -63,7 +63,7 @@ public sealed class SimulationTests
         {
             if (arrivals && _random.Next(3) == 0)
                 Arrive();
-            if (_clients.Count > 0 && _random.Next(25) == 0)
+            if (arrivals && _clients.Count > 0 && _random.Next(25) == 0)
                 _clients[_random.Next(_clients.Count)].Cancel();
             _time.Advance(TimeSpan.FromMilliseconds(_random.Next(50)));
             var cancelled = _clients.Where(c => c.Cancelled).ToList();
