@@ -4,12 +4,18 @@ using Flint.App.Cli;
 var root = new RootCommand("Flint: open weights, served from one process.");
 
 // One line per verb.
-root.Add(Pull.Create());
-root.Add(Inspect.Create());
-root.Add(Oracle.Create());
-root.Add(Bench.Create());
+root.Add(Run.Create());
+root.Add(Serve.Create());
 root.Add(Keys.Create());
 root.Add(Usage.Create());
+root.Add(Pull.Create());
+root.Add(Inspect.Create());
+root.Add(Bench.Create());
+root.Add(Synth.Create());
+root.Add(Tokenize.Create());
+root.Add(Detokenize.Create());
+root.Add(Template.Create());
+root.Add(Oracle.Create());
 root.Add(Flint.App.Cli.Version.Create());
 
 return await CommandLine.RunAsync(root, args);

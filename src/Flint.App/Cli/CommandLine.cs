@@ -36,7 +36,11 @@ public static class CommandLine
 
         try
         {
-            return await parsed.InvokeAsync(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+            var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
+            // These two take Ctrl+C in their own hands; other verbs are cut off soon after it.
+            if (parsed.CommandResult.Command.Name is Serve.Name or Run.Name)
+                configuration.ProcessTerminationTimeout = null;
+            return await parsed.InvokeAsync(configuration);
         }
         catch (OperationCanceledException)
         {
@@ -63,5 +67,5 @@ public static class CommandLine
         result.Parent is CommandResult parent ? $"{PathOf(parent)} {result.Command.Name}" : "flint";
 
     private static void Report(string message) =>
-        Console.Error.WriteLine("flint: " + message.ReplaceLineEndings(" "));
+        Console.Error.WriteLine("flint: " + string.Join(' ', message.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)));
 }

@@ -5,10 +5,32 @@ namespace Flint.App.Cli;
 /// <summary>Arguments and options that several verbs share, so that they read and behave alike.</summary>
 internal static class Verb
 {
+    /// <summary>The longest file that a verb reads whole.</summary>
+    internal const int MaxInputBytes = 256 << 20;
+
     internal static Argument<string> Model() => new("MODEL")
     {
         Description = "A .gguf file (of a split model, any shard), or OWNER/REPO[:QUANT] of a pulled model.",
     };
+
+    internal static Option<string> InputFile(string description) => new("--file", "-f") { Description = description, Required = true, HelpName = "FILE" };
+
+    /// <summary>Reads a whole file, or standard input for <c>-</c>.</summary>
+    /// <exception cref="FlintException">Caller: no such file, or more than <see cref="MaxInputBytes"/>.</exception>
+    internal static byte[] ReadInput(string path)
+    {
+        if (path != "-" && !File.Exists(path)) throw FlintException.Caller("file_not_found", $"no such file: {path}");
+        using Stream input = path == "-" ? Console.OpenStandardInput() : File.OpenRead(path);
+        using var bytes = new MemoryStream();
+        var buffer = new byte[1 << 16];
+        for (int read; (read = input.Read(buffer)) > 0;)
+        {
+            if (bytes.Length + read > MaxInputBytes)
+                throw FlintException.Caller("file_too_long", $"{(path == "-" ? "standard input" : path)} is longer than {Sizes.Text(MaxInputBytes)}");
+            bytes.Write(buffer, 0, read);
+        }
+        return bytes.ToArray();
+    }
 
     internal static Option<int> Threads() => Range(new Option<int>("--threads", "-t")
     {
@@ -16,13 +38,15 @@ internal static class Verb
         HelpName = "N",
     }, 0, 1024);
 
+    internal static Option<int?> Range(Option<int?> option, int least, int most)
+    {
+        Check(option, least, most);
+        return option;
+    }
+
     internal static Option<int> Range(Option<int> option, int least, int most)
     {
-        option.Validators.Add(result =>
-        {
-            if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int value) && (value < least || value > most))
-                result.AddError($"{option.Name} takes {least} to {most}, not {value}");
-        });
+        Check(option, least, most);
         return option;
     }
 
@@ -35,4 +59,10 @@ internal static class Verb
         });
         return option;
     }
+
+    private static void Check(Option option, int least, int most) => option.Validators.Add(result =>
+    {
+        if (result.Tokens.Count == 1 && int.TryParse(result.Tokens[0].Value, out int value) && (value < least || value > most))
+            result.AddError($"{option.Name} takes {least} to {most}, not {value}");
+    });
 }

@@ -43,46 +43,41 @@ internal static class Reductions
     /// <inheritdoc cref="ArgMax"/>
     public static int ArgMaxVector(ReadOnlySpan<float> x)
     {
+        // First the largest value, in four independent chains; Max passes a NaN on. Then the first place it stands at.
         ref float first = ref MemoryMarshal.GetReference(x);
-        Vector512<float> max = Vector512.Create(float.NegativeInfinity);
-        Vector512<int> best = Vector512.Create(int.MaxValue);
-        Vector512<int> index = Vector512<int>.Indices;
-        Vector512<float> nan = Vector512<float>.Zero;
+        Vector512<float> a = Vector512.Create(float.NegativeInfinity);
+        Vector512<float> b = a, c = a, d = a;
+        int i = 0;
+        for (; i <= x.Length - 4 * Lanes; i += 4 * Lanes)
+        {
+            a = Vector512.Max(a, Vector512.LoadUnsafe(ref first, (nuint)i));
+            b = Vector512.Max(b, Vector512.LoadUnsafe(ref first, (nuint)(i + Lanes)));
+            c = Vector512.Max(c, Vector512.LoadUnsafe(ref first, (nuint)(i + 2 * Lanes)));
+            d = Vector512.Max(d, Vector512.LoadUnsafe(ref first, (nuint)(i + 3 * Lanes)));
+        }
+        a = Vector512.Max(Vector512.Max(a, b), Vector512.Max(c, d));
+        float max = float.NegativeInfinity;
+        for (int lane = 0; lane < Lanes; lane++)
+            max = MathF.Max(max, a[lane]);
+        for (; i < x.Length; i++)
+            max = MathF.Max(max, x[i]);
+        return float.IsFinite(max) ? FirstOf(x, max) : -1;
+    }
+
+    private static int FirstOf(ReadOnlySpan<float> x, float value)
+    {
+        ref float first = ref MemoryMarshal.GetReference(x);
+        Vector512<float> sought = Vector512.Create(value);
         int i = 0;
         for (; i <= x.Length - Lanes; i += Lanes)
         {
-            Vector512<float> v = Vector512.LoadUnsafe(ref first, (nuint)i);
-            Vector512<float> above = Vector512.GreaterThan(v, max);
-            max = Vector512.ConditionalSelect(above, v, max);
-            best = Vector512.ConditionalSelect(above.AsInt32(), index, best);
-            nan |= ~Vector512.Equals(v, v);
-            index += Vector512.Create(Lanes);
+            Vector512<float> equal = Vector512.Equals(Vector512.LoadUnsafe(ref first, (nuint)i), sought);
+            if (equal.AsInt32() != Vector512<int>.Zero)
+                return i + BitOperations.TrailingZeroCount(equal.ExtractMostSignificantBits());
         }
-        if (nan.AsInt32() != Vector512<int>.Zero)
-            return -1;
-
-        int found = -1;
-        float top = float.NegativeInfinity;
-        for (int lane = 0; lane < Lanes; lane++)
-        {
-            float value = max[lane];
-            if (value > top || (value == top && found >= 0 && best[lane] < found))
-            {
-                top = value;
-                found = best[lane];
-            }
-        }
-        for (; i < x.Length; i++)
-        {
-            if (float.IsNaN(x[i]))
-                return -1;
-            if (x[i] > top)
-            {
-                top = x[i];
-                found = i;
-            }
-        }
-        return float.IsPositiveInfinity(top) ? -1 : found;
+        while (x[i] != value)
+            i++;
+        return i;
     }
 
     /// <summary>

@@ -73,13 +73,25 @@ internal sealed class Sampler
             return DrawFromAll(uniform * sum);
         }
 
-        int count = topK ? KeepTopK(row, options.TopK) : KeepLikely(row, options, max, scale);
-        double total = Weigh(row, max, scale, count);
-        if (options.TopP < 1)
+        int count;
+        if (topK)
         {
-            if (!topK)
-                total = Reductions.Exp(row, max, scale, _surprise, _blockSums); // the mass of what was not worth a look counts
-            count = KeepTopP(count, options.TopP * total);
+            count = KeepTopK(row, options.TopK);
+            double total = Weigh(row, max, scale, count);
+            if (options.TopP < 1)
+                count = KeepTopP(count, options.TopP * total);
+        }
+        else if (options.TopP < 1 || options.TypicalP < 1)
+        {
+            double total = Reductions.Exp(row, max, scale, _weights, _blockSums);
+            count = Gather(row, options, max, scale, total);
+            if (options.TopP < 1)
+                count = KeepTopP(count, options.TopP * total);
+        }
+        else
+        {
+            count = Reductions.AtLeast(row, max + ((float)Math.Log(options.MinP) - 1) / scale, _ids);
+            Weigh(row, max, scale, count);
         }
         if (options.MinP > 0)
             count = KeepMinP(count, options.MinP);
@@ -187,19 +199,25 @@ internal sealed class Sampler
         return kept;
     }
 
-    /// <summary>Candidates, where there is no top-k: all tokens that min-p or top-p could keep, as far as a bound tells beforehand.</summary>
-    private int KeepLikely(ReadOnlySpan<float> row, SamplingOptions options, float max, float scale)
+    /// <summary>Candidates, where there is no top-k: all tokens that top-p could keep. All are weighed already.</summary>
+    private int Gather(ReadOnlySpan<float> row, SamplingOptions options, float max, float scale, double total)
     {
-        // Tokens whose scaled logit is below ln((1 - p) / vocabulary) weigh less than 1 - p of the whole together, so top-p
-        // is reached without them. One is taken off for rounding.
-        float bound = float.NegativeInfinity;
+        float least = max - 88 / scale; // below, the weight is 0
         if (options.TopP < 1)
-            bound = (float)Math.Log((1.0 - options.TopP) / _vocabulary) - 1;
-        else if (options.MinP > 0)
-            bound = (float)Math.Log(options.MinP) - 1;
-        // Below -87 the weight is 0.
-        bound = Math.Max(bound, -88);
-        return Reductions.AtLeast(row, max + bound / scale, _ids);
+        {
+            // Tokens whose scaled logit is below ln((1 - p) / vocabulary) weigh less than 1 - p of the whole together, so top-p
+            // is reached without them. One is taken off for rounding.
+            float range = Math.Min(88, 1 - (float)Math.Log((1.0 - options.TopP) / _vocabulary));
+            least = Math.Max(least, Selection.Bound(row, max, scale, _weights, range, options.TopP * total));
+        }
+        int count = Reductions.AtLeast(row, least, _ids);
+        for (int i = 0; i < count; i++)
+        {
+            int id = _ids[i];
+            _keys[i] = (row[id] - max) * scale;
+            _weights[i] = _weights[id]; // ids ascend: none is overwritten before it is read
+        }
+        return count;
     }
 
     private double Weigh(ReadOnlySpan<float> row, float max, float scale, int count)

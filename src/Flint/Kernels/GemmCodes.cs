@@ -23,6 +23,12 @@ internal static unsafe class GemmCodes
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
     {
+        if (x.Rows == 1)
+        {
+            RunOne<TFormat, TLanes>(data, rows, x, y, from, to);
+            return;
+        }
+
         float* scales = (float*)(scratch + CodesBytes);
         float* offsets = (float*)(scratch + CodesBytes + ScalesBytes);
         float* sums = (float*)(scratch + CodesBytes + ScalesBytes + OffsetsBytes);
@@ -43,24 +49,148 @@ internal static unsafe class GemmCodes
         }
     }
 
+    /// <summary>Unpacks a chunk's codes, scales and offsets; gives the unit after it.</summary>
     private static byte* ExpandChunk<TFormat, TLanes>(byte* unit, int blocks, byte* codes, float* scales, float* offsets)
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
     {
         int blocksPerUnit = TFormat.UnitLength / Activations.BlockLength;
-        for (int block = 0; block < blocks; block += blocksPerUnit, unit += TFormat.UnitBytes)
+        for (int first = 0; first < blocks; first += blocksPerUnit, unit += TFormat.UnitBytes)
         {
-            for (int b = 0; b < blocksPerUnit; b++)
+            TLanes unitScale = TFormat.UnitScale<TLanes>(unit);
+            TLanes unitOffset = TFormat.UnitOffset<TLanes>(unit);
+            for (int block = 0; block < blocksPerUnit; block++, codes += BlockBytes<TFormat, TLanes>(), offsets += 16)
             {
-                if (IsSplit<TFormat, TLanes>()) PackedQ8_0.ExpandPlanes<TLanes>(unit, codes, scales);
-                else TFormat.Expand<TLanes>(unit, b, codes, scales, offsets);
-                codes += BlockBytes<TFormat, TLanes>();
-                scales += 16 * TFormat.ScalesPerBlock;
-                offsets += 16;
+                for (int half = 0; half < TFormat.ScalesPerBlock; half++, scales += 16)
+                    TLanes.Store(TFormat.Scale(unitScale, unit, block, half), scales);
+                if (TFormat.HasOffset) TLanes.Store(TFormat.Offset(unitOffset, unit, block), offsets);
+                for (int quad = 0; quad < 4; quad++)
+                {
+                    TFormat.Pair(unit, block, quad, out TLanes low, out TLanes high);
+                    StoreQuad<TFormat, TLanes>(low, codes, quad);
+                    StoreQuad<TFormat, TLanes>(high, codes, quad + 4);
+                }
             }
         }
 
         return unit;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreQuad<TFormat, TLanes>(TLanes quad, byte* codes, int index)
+        where TFormat : struct, IPackedCodes
+        where TLanes : struct, ILanes<TLanes>
+    {
+        if (!IsSplit<TFormat, TLanes>())
+        {
+            TLanes.Store(quad, codes + Unpack.QuadBytes * index);
+            return;
+        }
+
+        TLanes mask = TLanes.Broadcast(0x0f0f0f0f);
+        TLanes.Store(TLanes.And(quad, mask), codes + 2 * Unpack.QuadBytes * index);
+        TLanes.Store(TLanes.And(TLanes.ShiftRight(quad, 4), mask), codes + 2 * Unpack.QuadBytes * index + Unpack.QuadBytes);
+    }
+
+    /// <summary>One row of activations: codes go from their packed form straight into the sums, nothing is stored between.</summary>
+    private static void RunOne<TFormat, TLanes>(byte* data, int rows, in Activations x, float* y, int from, int to)
+        where TFormat : struct, IPackedCodes
+        where TLanes : struct, ILanes<TLanes>
+    {
+        int blocksPerUnit = TFormat.UnitLength / Activations.BlockLength;
+        int units = x.Columns / TFormat.UnitLength;
+        float* last = stackalloc float[16];
+        byte* unit = data + (long)from * units * TFormat.UnitBytes;
+        for (int group = from; group < to; group++)
+        {
+            TLanes sum = TLanes.Zero;
+            BlockScale* s = x.Scales;
+            sbyte* a = x.Codes;
+            for (int u = 0; u < units; u++, unit += TFormat.UnitBytes)
+            {
+                TLanes unitScale = TFormat.UnitScale<TLanes>(unit);
+                TLanes unitOffset = TFormat.UnitOffset<TLanes>(unit);
+                for (int block = 0; block < blocksPerUnit; block++, s++, a += Activations.BlockLength)
+                {
+                    DotOne<TFormat, TLanes>(unit, block, a, out TLanes first, out TLanes second);
+                    if (TFormat.ScalesPerBlock == 1)
+                    {
+                        sum = Accumulate<TFormat, TLanes>(sum, TLanes.AddInt(first, second), TFormat.Scale(unitScale, unit, block, 0), s, 0);
+                    }
+                    else
+                    {
+                        sum = Accumulate<TFormat, TLanes>(sum, first, TFormat.Scale(unitScale, unit, block, 0), s, 0);
+                        sum = Accumulate<TFormat, TLanes>(sum, second, TFormat.Scale(unitScale, unit, block, 1), s, 1);
+                    }
+
+                    if (TFormat.HasOffset) sum = TLanes.Fma(TFormat.Offset(unitOffset, unit, block), TLanes.Broadcast(s->ScaledSum), sum);
+                }
+            }
+
+            int columns = Math.Min(16, rows - group * 16);
+            if (columns == 16)
+            {
+                TLanes.Store(sum, y + group * 16);
+            }
+            else
+            {
+                TLanes.Store(sum, last);
+                new ReadOnlySpan<float>(last, columns).CopyTo(new Span<float>(y + group * 16, columns));
+            }
+        }
+    }
+
+    /// <summary>The products of a block's first four quads and of its last four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void DotOne<TFormat, TLanes>(byte* unit, int block, sbyte* a, out TLanes first, out TLanes second)
+        where TFormat : struct, IPackedCodes
+        where TLanes : struct, ILanes<TLanes>
+    {
+        first = TLanes.Zero;
+        second = TLanes.Zero;
+        if (TLanes.HasByteDot)
+        {
+            for (int quad = 0; quad < 4; quad++, a += 4)
+            {
+                TFormat.Pair(unit, block, quad, out TLanes low, out TLanes high);
+                first = TLanes.AddQuads(first, low, TLanes.Broadcast(*(int*)a));
+                second = TLanes.AddQuads(second, high, TLanes.Broadcast(*(int*)(a + 16)));
+            }
+        }
+        else if (IsSplit<TFormat, TLanes>())
+        {
+            TLanes mask = TLanes.Broadcast(0x0f0f0f0f);
+            TLanes lower = TLanes.Zero, upper = TLanes.Zero;
+            for (int quad = 0; quad < 4; quad++, a += 4)
+            {
+                TFormat.Pair(unit, block, quad, out TLanes low, out TLanes high);
+                TLanes x = TLanes.Broadcast(*(int*)a);
+                lower = TLanes.AddPairs(lower, TLanes.And(low, mask), x);
+                upper = TLanes.AddPairs(upper, TLanes.And(TLanes.ShiftRight(low, 4), mask), x);
+                x = TLanes.Broadcast(*(int*)(a + 16));
+                lower = TLanes.AddPairs(lower, TLanes.And(high, mask), x);
+                upper = TLanes.AddPairs(upper, TLanes.And(TLanes.ShiftRight(high, 4), mask), x);
+            }
+
+            first = TLanes.AddSums(TLanes.AddSums(first, lower, 1), upper, 16);
+        }
+        else
+        {
+            int together = Math.Min(4, QuadsPerSum<TFormat>());
+            for (int quad = 0; quad < 4; quad += together)
+            {
+                TLanes lower = TLanes.Zero, upper = TLanes.Zero;
+                for (int i = 0; i < together; i++, a += 4)
+                {
+                    TFormat.Pair(unit, block, quad + i, out TLanes low, out TLanes high);
+                    lower = TLanes.AddPairs(lower, low, TLanes.Broadcast(*(int*)a));
+                    upper = TLanes.AddPairs(upper, high, TLanes.Broadcast(*(int*)(a + 16)));
+                }
+
+                first = TLanes.AddSums(first, lower, 1);
+                second = TLanes.AddSums(second, upper, 1);
+            }
+        }
     }
 
     private static void Tiles<TFormat, TLanes>(in Activations x, int first, int count, byte* codes, float* scales, float* offsets, float* sums)

@@ -19,11 +19,20 @@ internal static class EndTokens
         "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>",
     ];
 
+    /// <summary>Whether a token of that text is a control token, whatever type the file gives it.</summary>
+    public static bool IsControlName(string text) => EndOfTurn.Contains(text) || OtherEnds.Contains(text);
+
     /// <summary>The end of turn by name, where the file does not give one.</summary>
-    public static int? FindEndOfTurn(Vocabulary vocabulary) => Find(vocabulary, EndOfTurn);
+    public static int? FindEndOfTurn(Vocabulary vocabulary)
+    {
+        foreach (string name in EndOfTurn)
+            if (vocabulary.ByText.TryGetValue(name, out int id) && !ClosesMessageOnly(vocabulary, name)) return id;
+        return null;
+    }
 
     /// <summary>The end of message by name, where the file does not give one.</summary>
-    public static int? FindEndOfMessage(Vocabulary vocabulary) => Find(vocabulary, ["<|eom_id|>", "<|eom|>"]);
+    public static int? FindEndOfMessage(Vocabulary vocabulary) =>
+        vocabulary.ByText.TryGetValue("<|eom_id|>", out int id) || vocabulary.ByText.TryGetValue("<|eom|>", out id) ? id : null;
 
     /// <summary>
     /// All ids that end a generation. <c>&lt;|eom|&gt;</c> ends one in Llama 4; in Muse Glimmer it stands between reasoning and
@@ -33,26 +42,20 @@ internal static class EndTokens
     {
         var ends = new HashSet<int>();
         foreach (string name in EndOfTurn.Concat(OtherEnds))
-            if (vocabulary.ByText.TryGetValue(name, out int id)) ends.Add(id);
+            if (vocabulary.ByText.TryGetValue(name, out int id) && !ClosesMessageOnly(vocabulary, name)) ends.Add(id);
         // Many vocabularies hold </s> as ordinary mark-up.
         if (vocabulary.ByText.TryGetValue("</s>", out int s) && vocabulary.Type(s) == TokenType.Control) ends.Add(s);
         foreach (int id in more) ends.Add(id);
-        // In Harmony and Solar, <|end|> closes a message and a call or return closes the turn.
-        bool Has(string name) => vocabulary.ByText.ContainsKey(name);
-        if (((Has("<|return|>") && Has("<|call|>")) || (Has("<|flush|>") && Has("<|calls|>")))
-            && vocabulary.ByText.TryGetValue("<|end|>", out int end)
-            && end != eos)
-            ends.Remove(end);
         if (eos is int e) ends.Add(e);
         if (eot is int t) ends.Add(t);
         if (eom is int m && (vocabulary.Text(m) != "<|eom|>" || architecture == "llama4")) ends.Add(m);
         return ends;
     }
 
-    private static int? Find(Vocabulary vocabulary, ReadOnlySpan<string> names)
+    // In Harmony and Solar, <|end|> closes a message, and a call or return closes the turn.
+    private static bool ClosesMessageOnly(Vocabulary vocabulary, string name)
     {
-        foreach (string name in names)
-            if (vocabulary.ByText.TryGetValue(name, out int id)) return id;
-        return null;
+        bool Has(string text) => vocabulary.ByText.ContainsKey(text);
+        return name == "<|end|>" && ((Has("<|return|>") && Has("<|call|>")) || (Has("<|flush|>") && Has("<|calls|>")));
     }
 }

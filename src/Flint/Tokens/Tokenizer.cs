@@ -39,7 +39,8 @@ public sealed class Tokenizer
         Eot = source.Eot ?? EndTokens.FindEndOfTurn(_vocabulary);
         Eom = source.Eom ?? EndTokens.FindEndOfMessage(_vocabulary);
         HashSet<int> ends = EndTokens.Collect(_vocabulary, source.Architecture, Eos, Eot, Eom, source.MoreEnds);
-        foreach (int id in ends) _vocabulary.MakeControl(id);
+        foreach (int id in ends)
+            if (EndTokens.IsControlName(_vocabulary.Text(id))) _vocabulary.MakeControl(id);
         EndOfGeneration = ends;
         AddBos = (source.AddBos ?? pre.AddsBos) && Bos is not null;
         AddEos = (source.AddEos ?? false) && Eos is not null;

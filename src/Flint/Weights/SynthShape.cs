@@ -28,7 +28,7 @@ internal sealed record SynthShape
         // The sizes of OLMoE 1B-7B in the blocks of Qwen 3 MoE
         new()
         {
-            Name = "moe-1b-7b", Architecture = "qwen3moe", Size = "64x1B", Dialect = SynthDialect.ChatMl,
+            Name = "moe-1b-7b", Architecture = "qwen3moe", Size = "7B", Dialect = SynthDialect.ChatMl,
             Layers = 16, Width = 2048, FeedForward = 1024, Heads = 16, KvHeads = 16, HeadLength = 128, Vocabulary = 50304,
             ContextLength = 40960, RopeBase = 1000000, RmsEpsilon = 1e-6f, Experts = 64, ExpertsUsed = 8, QueryNorm = 1,
         },

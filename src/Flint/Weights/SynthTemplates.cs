@@ -9,7 +9,7 @@ internal static class SynthTemplates
         {{- bos_token }}
         {%- for message in messages %}
             {{- '<|start_header_id|>' + message.role + '<|end_header_id|>\n\n' }}
-            {{- message.content | trim }}
+            {{- message.content | default('', true) | trim }}
             {{- '<|eot_id|>' }}
         {%- endfor %}
         {%- if add_generation_prompt %}
@@ -21,7 +21,7 @@ internal static class SynthTemplates
     public const string ChatMl =
         """
         {%- for message in messages %}
-            {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}
+            {{- '<|im_start|>' + message.role + '\n' + (message.content or '') + '<|im_end|>\n' }}
         {%- endfor %}
         {%- if add_generation_prompt %}
             {{- '<|im_start|>assistant\n' }}
@@ -67,11 +67,13 @@ internal static class SynthTemplates
                     {%- set function = call.function %}
                     {{- '<|start|>assistant to=' + function.name + '<|message|><atem:function_calls>\n<atem:invoke name="' + function.name + '">\n' }}
                     {%- for key, value in function.arguments.items() %}
-                        {{- '<atem:parameter name="' + key + '">' + (value if value is string else value | tojson) + '</atem:parameter>\n' }}
+                        {{- '<atem:parameter name="' + key + '">' }}
+                        {{- value if value is string else value | tojson }}
+                        {{- '</atem:parameter>\n' }}
                     {%- endfor %}
                     {{- '</atem:invoke>\n</atem:function_calls>' + ('<|eot|>' if loop.last else '<|eom|>') }}
                 {%- else %}
-                    {{- '<|start|>assistant to=user<|message|>' + message.content + '<|eot|>' }}
+                    {{- '<|start|>assistant to=user<|message|>' + (message.content or '') + '<|eot|>' }}
                 {%- endfor %}
             {%- endif %}
         {%- endfor %}

@@ -7,8 +7,13 @@ namespace Flint.Tests.Isa;
 /// Invariant 2 across instruction sets: the tests of trait <c>Isa=yes</c> run again in child processes with instruction sets
 /// switched off, must pass there, and must have computed the same bits as the process with everything on.
 /// </summary>
+[Collection(nameof(Alone))]
 public sealed class IsaTests
 {
+    /// <summary>Its children use every core: nothing else runs beside them.</summary>
+    [CollectionDefinition(nameof(Alone), DisableParallelization = true)]
+    public sealed class Alone;
+
     private sealed record Run(int ExitCode, int Passed, int Failed, SortedDictionary<string, string> Digests, string Output);
 
     private static readonly Lazy<Run> Everything = new(() => Start([]));
@@ -52,7 +57,7 @@ public sealed class IsaTests
                 start.ArgumentList.Add(typeof(IsaTests).Assembly.Location);
             foreach (string argument in new[]
             {
-                "--filter-trait", "Isa=yes", "--no-ansi", "--no-progress", "--results-directory", folder,
+                "--filter-trait", "Isa=yes", "--parallel", "none", "--no-ansi", "--no-progress", "--results-directory", folder,
                 "--report-ctrf", "--report-ctrf-filename", "report.json",
             })
                 start.ArgumentList.Add(argument);

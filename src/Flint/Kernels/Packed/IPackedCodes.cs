@@ -34,7 +34,23 @@ internal unsafe interface IPackedCodes
     /// <param name="unit">Zeroed room for <see cref="UnitBytes"/>.</param>
     static abstract void Pack(byte* source, long rowBytes, int rows, byte* unit);
 
-    /// <summary>Unpacks block <paramref name="block"/> of a unit: 512 bytes of codes, 16 scales (or 32), 16 offsets where there are any.</summary>
-    static abstract void Expand<TLanes>(byte* unit, int block, byte* codes, float* scales, float* offsets)
+    /// <summary>The scale of each row in a unit; for the K formats what its blocks' scales are multiples of.</summary>
+    static abstract TLanes UnitScale<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes>;
+
+    /// <summary>The offset of each row likewise; only where <see cref="HasOffset"/>.</summary>
+    static abstract TLanes UnitOffset<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes>;
+
+    /// <summary>The scales of a block, or of its first or second half.</summary>
+    static abstract TLanes Scale<TLanes>(TLanes unitScale, byte* unit, int block, int half)
+        where TLanes : struct, ILanes<TLanes>;
+
+    /// <summary>The offsets of a block.</summary>
+    static abstract TLanes Offset<TLanes>(TLanes unitOffset, byte* unit, int block)
+        where TLanes : struct, ILanes<TLanes>;
+
+    /// <summary>The codes of quads <paramref name="quad"/> (0 to 3) and <paramref name="quad"/> + 4 of a block.</summary>
+    static abstract void Pair<TLanes>(byte* unit, int block, int quad, out TLanes low, out TLanes high)
         where TLanes : struct, ILanes<TLanes>;
 }

@@ -31,26 +31,27 @@ internal readonly unsafe struct PackedQ8_0 : IPackedCodes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Expand<TLanes>(byte* unit, int block, byte* codes, float* scales, float* offsets)
-        where TLanes : struct, ILanes<TLanes>
-    {
-        TLanes.Store(Halves<TLanes>(unit), scales);
-        for (int q = 0; q < Quads; q++) TLanes.Store(TLanes.LoadBytes(unit + 32 + QuadBytes * q), codes + QuadBytes * q);
-    }
+    public static TLanes UnitScale<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit);
 
-    /// <summary>As <see cref="Expand"/>, each quad as two planes of nibbles: 64 bytes of low ones, then 64 of high ones.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void ExpandPlanes<TLanes>(byte* unit, byte* codes, float* scales)
+    public static TLanes UnitOffset<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Scale<TLanes>(TLanes unitScale, byte* unit, int block, int half)
+        where TLanes : struct, ILanes<TLanes> => unitScale;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Offset<TLanes>(TLanes unitOffset, byte* unit, int block)
+        where TLanes : struct, ILanes<TLanes> => unitOffset;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair<TLanes>(byte* unit, int block, int quad, out TLanes low, out TLanes high)
         where TLanes : struct, ILanes<TLanes>
     {
-        TLanes.Store(Halves<TLanes>(unit), scales);
-        TLanes mask = TLanes.Broadcast(0x0f0f0f0f);
-        for (int q = 0; q < Quads; q++)
-        {
-            TLanes both = TLanes.LoadBytes(unit + 32 + QuadBytes * q);
-            TLanes.Store(TLanes.And(both, mask), codes + 2 * QuadBytes * q);
-            TLanes.Store(TLanes.And(TLanes.ShiftRight(both, 4), mask), codes + 2 * QuadBytes * q + QuadBytes);
-        }
+        low = TLanes.LoadBytes(unit + 32 + QuadBytes * quad);
+        high = TLanes.LoadBytes(unit + 32 + QuadBytes * (quad + 4));
     }
 }
 
@@ -81,12 +82,24 @@ internal readonly unsafe struct PackedQ4_0 : IPackedCodes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Expand<TLanes>(byte* unit, int block, byte* codes, float* scales, float* offsets)
-        where TLanes : struct, ILanes<TLanes>
-    {
-        TLanes.Store(Halves<TLanes>(unit), scales);
-        Nibbles<TLanes>(unit + 32, codes);
-    }
+    public static TLanes UnitScale<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes UnitOffset<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Scale<TLanes>(TLanes unitScale, byte* unit, int block, int half)
+        where TLanes : struct, ILanes<TLanes> => unitScale;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Offset<TLanes>(TLanes unitOffset, byte* unit, int block)
+        where TLanes : struct, ILanes<TLanes> => unitOffset;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair<TLanes>(byte* unit, int block, int quad, out TLanes low, out TLanes high)
+        where TLanes : struct, ILanes<TLanes> => Nibbles(unit + 32, quad, out low, out high);
 }
 
 /// <summary>Q4_1 for the kernels: 16 scales and 16 minima (binary16), then 256 bytes of nibbles.</summary>
@@ -117,13 +130,24 @@ internal readonly unsafe struct PackedQ4_1 : IPackedCodes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Expand<TLanes>(byte* unit, int block, byte* codes, float* scales, float* offsets)
-        where TLanes : struct, ILanes<TLanes>
-    {
-        TLanes.Store(Halves<TLanes>(unit), scales);
-        TLanes.Store(Halves<TLanes>(unit + 32), offsets);
-        Nibbles<TLanes>(unit + 64, codes);
-    }
+    public static TLanes UnitScale<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes UnitOffset<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit + 32);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Scale<TLanes>(TLanes unitScale, byte* unit, int block, int half)
+        where TLanes : struct, ILanes<TLanes> => unitScale;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Offset<TLanes>(TLanes unitOffset, byte* unit, int block)
+        where TLanes : struct, ILanes<TLanes> => unitOffset;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair<TLanes>(byte* unit, int block, int quad, out TLanes low, out TLanes high)
+        where TLanes : struct, ILanes<TLanes> => Nibbles(unit + 64, quad, out low, out high);
 }
 
 /// <summary>Q5_0 for the kernels: 16 scales (binary16), 64 bytes of fifth bits (bit q for quad q), 256 bytes of nibbles.</summary>
@@ -162,12 +186,24 @@ internal readonly unsafe struct PackedQ5_0 : IPackedCodes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Expand<TLanes>(byte* unit, int block, byte* codes, float* scales, float* offsets)
-        where TLanes : struct, ILanes<TLanes>
-    {
-        TLanes.Store(Halves<TLanes>(unit), scales);
-        FiveBits<TLanes>(unit + 96, unit + 32, codes);
-    }
+    public static TLanes UnitScale<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes UnitOffset<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Scale<TLanes>(TLanes unitScale, byte* unit, int block, int half)
+        where TLanes : struct, ILanes<TLanes> => unitScale;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Offset<TLanes>(TLanes unitOffset, byte* unit, int block)
+        where TLanes : struct, ILanes<TLanes> => unitOffset;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair<TLanes>(byte* unit, int block, int quad, out TLanes low, out TLanes high)
+        where TLanes : struct, ILanes<TLanes> => FiveBits(unit + 96, unit + 32, quad, out low, out high);
 }
 
 /// <summary>Q5_1 for the kernels: 16 scales and 16 minima (binary16), 64 bytes of fifth bits, 256 bytes of nibbles.</summary>
@@ -199,11 +235,22 @@ internal readonly unsafe struct PackedQ5_1 : IPackedCodes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Expand<TLanes>(byte* unit, int block, byte* codes, float* scales, float* offsets)
-        where TLanes : struct, ILanes<TLanes>
-    {
-        TLanes.Store(Halves<TLanes>(unit), scales);
-        TLanes.Store(Halves<TLanes>(unit + 32), offsets);
-        FiveBits<TLanes>(unit + 128, unit + 64, codes);
-    }
+    public static TLanes UnitScale<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes UnitOffset<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit + 32);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Scale<TLanes>(TLanes unitScale, byte* unit, int block, int half)
+        where TLanes : struct, ILanes<TLanes> => unitScale;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Offset<TLanes>(TLanes unitOffset, byte* unit, int block)
+        where TLanes : struct, ILanes<TLanes> => unitOffset;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair<TLanes>(byte* unit, int block, int quad, out TLanes low, out TLanes high)
+        where TLanes : struct, ILanes<TLanes> => FiveBits(unit + 128, unit + 64, quad, out low, out high);
 }

@@ -54,23 +54,24 @@ internal readonly unsafe struct PackedQ4_K : IPackedCodes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Expand<TLanes>(byte* unit, int block, byte* codes, float* scales, float* offsets)
-        where TLanes : struct, ILanes<TLanes>
-    {
-        byte* packed = unit + 64 + block * BlockBytes;
-        ExpandScales<TLanes>(unit, packed, scales, offsets);
-        Nibbles<TLanes>(packed + 32, codes);
-    }
+    public static TLanes UnitScale<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit);
 
-    /// <summary>scale = d·s and offset = −(m·t).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void ExpandScales<TLanes>(byte* unit, byte* packed, float* scales, float* offsets)
-        where TLanes : struct, ILanes<TLanes>
-    {
-        TLanes.Store(TLanes.Mul(Halves<TLanes>(unit), TLanes.ToFloat(TLanes.LoadU8(packed))), scales);
-        TLanes minimum = TLanes.Mul(Halves<TLanes>(unit + 32), TLanes.ToFloat(TLanes.LoadU8(packed + 16)));
-        TLanes.Store(TLanes.Sub(TLanes.Zero, minimum), offsets);
-    }
+    public static TLanes UnitOffset<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Sub(TLanes.Zero, Halves<TLanes>(unit + 32));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Scale<TLanes>(TLanes unitScale, byte* unit, int block, int half)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Mul(unitScale, TLanes.ToFloat(TLanes.LoadU8(unit + 64 + block * BlockBytes)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Offset<TLanes>(TLanes unitOffset, byte* unit, int block)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Mul(unitOffset, TLanes.ToFloat(TLanes.LoadU8(unit + 80 + block * BlockBytes)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair<TLanes>(byte* unit, int block, int quad, out TLanes low, out TLanes high)
+        where TLanes : struct, ILanes<TLanes> => Nibbles(unit + 96 + block * BlockBytes, quad, out low, out high);
 }
 
 /// <summary>Q5_K for the kernels: as <see cref="PackedQ4_K"/>, with 64 bytes of fifth bits before each block's nibbles.</summary>
@@ -113,13 +114,24 @@ internal readonly unsafe struct PackedQ5_K : IPackedCodes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Expand<TLanes>(byte* unit, int block, byte* codes, float* scales, float* offsets)
-        where TLanes : struct, ILanes<TLanes>
-    {
-        byte* packed = unit + 64 + block * BlockBytes;
-        PackedQ4_K.ExpandScales<TLanes>(unit, packed, scales, offsets);
-        FiveBits<TLanes>(packed + 96, packed + 32, codes);
-    }
+    public static TLanes UnitScale<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes UnitOffset<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Sub(TLanes.Zero, Halves<TLanes>(unit + 32));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Scale<TLanes>(TLanes unitScale, byte* unit, int block, int half)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Mul(unitScale, TLanes.ToFloat(TLanes.LoadU8(unit + 64 + block * BlockBytes)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Offset<TLanes>(TLanes unitOffset, byte* unit, int block)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Mul(unitOffset, TLanes.ToFloat(TLanes.LoadU8(unit + 80 + block * BlockBytes)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair<TLanes>(byte* unit, int block, int quad, out TLanes low, out TLanes high)
+        where TLanes : struct, ILanes<TLanes> => FiveBits(unit + 160 + block * BlockBytes, unit + 96 + block * BlockBytes, quad, out low, out high);
 }
 
 /// <summary>
@@ -169,26 +181,34 @@ internal readonly unsafe struct PackedQ6_K : IPackedCodes
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Expand<TLanes>(byte* unit, int block, byte* codes, float* scales, float* offsets)
+    public static TLanes UnitScale<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => Halves<TLanes>(unit);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes UnitOffset<TLanes>(byte* unit)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Zero;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Scale<TLanes>(TLanes unitScale, byte* unit, int block, int half)
+        where TLanes : struct, ILanes<TLanes> => TLanes.Mul(unitScale, TLanes.ToFloat(TLanes.LoadI8((sbyte*)unit + 32 + block * BlockBytes + 16 * half)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TLanes Offset<TLanes>(TLanes unitOffset, byte* unit, int block)
+        where TLanes : struct, ILanes<TLanes> => unitOffset;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Pair<TLanes>(byte* unit, int block, int quad, out TLanes low, out TLanes high)
         where TLanes : struct, ILanes<TLanes>
     {
         byte* packed = unit + 32 + block * BlockBytes;
-        TLanes d = Halves<TLanes>(unit);
-        TLanes.Store(TLanes.Mul(d, TLanes.ToFloat(TLanes.LoadI8((sbyte*)packed))), scales);
-        TLanes.Store(TLanes.Mul(d, TLanes.ToFloat(TLanes.LoadI8((sbyte*)packed + 16))), scales + 16);
-
-        TLanes mask = TLanes.Broadcast(0x0f0f0f0f);
         TLanes pair = TLanes.Broadcast(0x30303030);
         TLanes first = TLanes.LoadBytes(packed + 32);
         TLanes second = TLanes.LoadBytes(packed + 32 + QuadBytes);
-        for (int q = 0; q < 4; q++)
-        {
-            TLanes both = TLanes.LoadBytes(packed + 160 + QuadBytes * q);
-            // Two bits at 2q move to bits 4 and 5.
-            TLanes low = TLanes.And(q < 2 ? TLanes.ShiftLeft(first, 4 - 2 * q) : TLanes.ShiftRight(first, 2 * q - 4), pair);
-            TLanes high = TLanes.And(q < 2 ? TLanes.ShiftLeft(second, 4 - 2 * q) : TLanes.ShiftRight(second, 2 * q - 4), pair);
-            TLanes.Store(TLanes.Or(TLanes.And(both, mask), low), codes + QuadBytes * q);
-            TLanes.Store(TLanes.Or(TLanes.And(TLanes.ShiftRight(both, 4), mask), high), codes + QuadBytes * (q + 4));
-        }
+        // Two bits at 2·quad move to bits 4 and 5.
+        first = quad < 2 ? TLanes.ShiftLeft(first, 4 - 2 * quad) : TLanes.ShiftRight(first, 2 * quad - 4);
+        second = quad < 2 ? TLanes.ShiftLeft(second, 4 - 2 * quad) : TLanes.ShiftRight(second, 2 * quad - 4);
+        Nibbles(packed + 160, quad, out low, out high);
+        low = TLanes.Or(low, TLanes.And(first, pair));
+        high = TLanes.Or(high, TLanes.And(second, pair));
     }
 }

@@ -22,36 +22,27 @@ internal static unsafe class Unpack
         return TLanes.Or(TLanes.Mul(magnitude, TLanes.Broadcast(HalfToSingle)), sign);
     }
 
-    /// <summary>256 bytes of nibbles to 512 codes: quads 0..3 in the low nibbles, 4..7 in the high.</summary>
+    /// <summary>Quads q and q + 4 of 256 bytes of nibbles: the first four quads stand in the low ones.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Nibbles<TLanes>(byte* packed, byte* codes)
+    public static void Nibbles<TLanes>(byte* packed, int quad, out TLanes low, out TLanes high)
         where TLanes : struct, ILanes<TLanes>
     {
         TLanes mask = TLanes.Broadcast(0x0f0f0f0f);
-        for (int q = 0; q < 4; q++)
-        {
-            TLanes both = TLanes.LoadBytes(packed + QuadBytes * q);
-            TLanes.Store(TLanes.And(both, mask), codes + QuadBytes * q);
-            TLanes.Store(TLanes.And(TLanes.ShiftRight(both, 4), mask), codes + QuadBytes * (q + 4));
-        }
+        TLanes both = TLanes.LoadBytes(packed + QuadBytes * quad);
+        low = TLanes.And(both, mask);
+        high = TLanes.And(TLanes.ShiftRight(both, 4), mask);
     }
 
     /// <summary>As <see cref="Nibbles"/>, with a fifth bit for quad q in bit q of 64 further bytes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void FiveBits<TLanes>(byte* packed, byte* high, byte* codes)
+    public static void FiveBits<TLanes>(byte* packed, byte* fifthBits, int quad, out TLanes low, out TLanes high)
         where TLanes : struct, ILanes<TLanes>
     {
-        TLanes mask = TLanes.Broadcast(0x0f0f0f0f);
         TLanes fifth = TLanes.Broadcast(0x10101010);
-        TLanes bits = TLanes.LoadBytes(high);
-        for (int q = 0; q < 4; q++)
-        {
-            TLanes both = TLanes.LoadBytes(packed + QuadBytes * q);
-            TLanes low = TLanes.And(TLanes.ShiftLeft(bits, 4 - q), fifth);
-            TLanes upper = TLanes.And(TLanes.ShiftRight(bits, q), fifth);
-            TLanes.Store(TLanes.Or(TLanes.And(both, mask), low), codes + QuadBytes * q);
-            TLanes.Store(TLanes.Or(TLanes.And(TLanes.ShiftRight(both, 4), mask), upper), codes + QuadBytes * (q + 4));
-        }
+        TLanes bits = TLanes.LoadBytes(fifthBits);
+        Nibbles(packed, quad, out low, out high);
+        low = TLanes.Or(low, TLanes.And(TLanes.ShiftLeft(bits, 4 - quad), fifth));
+        high = TLanes.Or(high, TLanes.And(TLanes.ShiftRight(bits, quad), fifth));
     }
 
     /// <summary>The scale of a row as the file has it; a scale that is not finite is a damaged file.</summary>

@@ -1,0 +1,34 @@
+using Flint.App.Accounts;
+
+namespace Flint.App.Api;
+
+/// <summary>What the server has answered, for <c>/metrics</c>: requests by route and status.</summary>
+internal sealed class ApiCounters
+{
+    private readonly Lock _gate = new();
+    private readonly SortedDictionary<(string Endpoint, int Status), long> _requests = [];
+    private int _inFlight;
+
+    /// <summary>Requests being answered.</summary>
+    public int InFlight => Volatile.Read(ref _inFlight);
+
+    /// <summary>Counts a request in.</summary>
+    public void Enter() => Interlocked.Increment(ref _inFlight);
+
+    /// <summary>Counts a request out.</summary>
+    public void Leave() => Interlocked.Decrement(ref _inFlight);
+
+    /// <summary>Counts a settled request. Routes and statuses are closed sets, so the table stays small.</summary>
+    public void Count(UsageRecord record)
+    {
+        lock (_gate)
+            _requests[(record.Endpoint, record.Status)] = _requests.GetValueOrDefault((record.Endpoint, record.Status)) + 1;
+    }
+
+    /// <summary>Requests by route and status.</summary>
+    public List<(string Endpoint, int Status, long Count)> Requests()
+    {
+        lock (_gate)
+            return [.. _requests.Select(entry => (entry.Key.Endpoint, entry.Key.Status, entry.Value))];
+    }
+}

@@ -1,0 +1,92 @@
+using Microsoft.AspNetCore.Http;
+
+namespace Flint.App.Api;
+
+/// <summary>A refusal in the OpenAI API's terms: the HTTP status and the fields of its error object.</summary>
+internal sealed class ApiException : Exception
+{
+    private ApiException(int status, string type, string? code, string? parameter, string message, Exception? inner = null)
+        : base(message, inner)
+    {
+        Status = status;
+        Type = type;
+        Code = code;
+        Parameter = parameter;
+    }
+
+    /// <summary>The HTTP status.</summary>
+    public int Status { get; }
+
+    /// <summary>The error's <c>type</c>.</summary>
+    public string Type { get; }
+
+    /// <summary>The error's <c>code</c>.</summary>
+    public string? Code { get; }
+
+    /// <summary>The error's <c>param</c>: the path of the field at fault, such as <c>messages[0].content</c>.</summary>
+    public string? Parameter { get; }
+
+    /// <summary>Seconds after which trying again makes sense; null where it does not.</summary>
+    public int? RetryAfter { get; private init; }
+
+    /// <summary>400: a field is wrong.</summary>
+    public static ApiException Invalid(string? parameter, string code, string message) =>
+        new(StatusCodes.Status400BadRequest, "invalid_request_error", code, parameter, message);
+
+    /// <summary>400: the field asks for what this server does not do.</summary>
+    public static ApiException Unsupported(string parameter, string message) =>
+        Invalid(parameter, "unsupported_parameter", message);
+
+    /// <summary>400: a required field is absent.</summary>
+    public static ApiException Missing(string parameter) =>
+        Invalid(parameter, "missing_required_parameter", $"Missing required parameter: '{parameter}'.");
+
+    /// <summary>An error of the request as a whole, with its own status.</summary>
+    public static ApiException Request(int status, string? code, string message) =>
+        new(status, "invalid_request_error", code, null, message);
+
+    /// <summary>404: there is no such model.</summary>
+    public static ApiException NoModel(string model) =>
+        new(StatusCodes.Status404NotFound, "invalid_request_error", "model_not_found", "model", $"The model '{Shorten(model)}' does not exist or you do not have access to it.");
+
+    /// <summary>503: the server is about to stop.</summary>
+    public static ApiException Stopping() =>
+        new(StatusCodes.Status503ServiceUnavailable, "server_error", "server_stopping", null, "The server is shutting down.") { RetryAfter = 5 };
+
+    /// <summary>
+    /// Any failure in these terms. What the caller did wrong or may try again keeps its sentence; a fault of ours does not tell
+    /// its insides.
+    /// </summary>
+    /// <param name="error">What was thrown.</param>
+    /// <param name="promptParameter">The field that holds the prompt, named where the prompt is too long.</param>
+    public static ApiException From(Exception error, string? promptParameter)
+    {
+        switch (error)
+        {
+            case ApiException own:
+                return own;
+            case BadHttpRequestException bad when bad.StatusCode == StatusCodes.Status413PayloadTooLarge:
+                return TooLarge();
+            case BadHttpRequestException bad:
+                return new(bad.StatusCode, "invalid_request_error", "bad_request", null, bad.Message, bad);
+            case FlintException { Side: FaultSide.Caller } fault:
+                return new(StatusCodes.Status400BadRequest, "invalid_request_error", fault.Code, promptParameter, fault.Message, fault);
+            case FlintException { Side: FaultSide.Limit } fault:
+                return new(StatusCodes.Status429TooManyRequests, "rate_limit_error", fault.Code, null, fault.Message, fault)
+                {
+                    RetryAfter = Math.Max(1, (int)Math.Ceiling(fault.RetryAfter?.TotalSeconds ?? 1)),
+                };
+            case FlintException { Side: FaultSide.Machine } fault:
+                return new(StatusCodes.Status500InternalServerError, "server_error", fault.Code, null, fault.Message, fault);
+            default:
+                return new(StatusCodes.Status500InternalServerError, "server_error", "internal_error", null, "The server had an error while processing your request.", error);
+        }
+    }
+
+    /// <summary>413: the body is over its limit.</summary>
+    public static ApiException TooLarge() =>
+        Request(StatusCodes.Status413PayloadTooLarge, "request_too_large", $"The request body is larger than the limit of {ApiLimits.MaxBodyBytes} bytes.");
+
+    /// <summary>A caller's text as it may be quoted in a message.</summary>
+    public static string Shorten(string text) => text.Length <= 100 ? text : text[..100] + "…";
+}

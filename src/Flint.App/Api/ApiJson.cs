@@ -1,0 +1,48 @@
+using System.Buffers;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Microsoft.AspNetCore.Http;
+
+namespace Flint.App.Api;
+
+/// <summary>Writes JSON answers.</summary>
+internal static class ApiJson
+{
+    /// <summary>Text as it is, in UTF-8; nothing here is ever put into HTML.</summary>
+    public static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
+
+    /// <summary>Answers with what <paramref name="write"/> writes.</summary>
+    public static async Task AnswerAsync<T>(HttpContext context, int status, T state, Action<Utf8JsonWriter, T> write)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var writer = new Utf8JsonWriter(buffer, Options))
+            write(writer, state);
+        context.Response.StatusCode = status;
+        context.Response.ContentType = "application/json";
+        context.Response.ContentLength = buffer.WrittenCount;
+        await context.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, context.RequestAborted);
+    }
+
+    /// <summary>Answers with an error object.</summary>
+    public static Task AnswerErrorAsync(HttpContext context, ApiException error)
+    {
+        if (error.RetryAfter is int seconds)
+            context.Response.Headers.RetryAfter = seconds.ToString();
+        if (error.Status == StatusCodes.Status401Unauthorized)
+            context.Response.Headers.WWWAuthenticate = "Bearer";
+        return AnswerAsync(context, error.Status, error, WriteError);
+    }
+
+    /// <summary>Writes <c>{"error": {...}}</c>.</summary>
+    public static void WriteError(Utf8JsonWriter writer, ApiException error)
+    {
+        writer.WriteStartObject();
+        writer.WriteStartObject("error"u8);
+        writer.WriteString("message"u8, error.Message);
+        writer.WriteString("type"u8, error.Type);
+        writer.WriteString("param"u8, error.Parameter);
+        writer.WriteString("code"u8, error.Code);
+        writer.WriteEndObject();
+        writer.WriteEndObject();
+    }
+}

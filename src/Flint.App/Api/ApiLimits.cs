@@ -1,0 +1,47 @@
+namespace Flint.App.Api;
+
+/// <summary>What the server takes at most, in one place. Each is tested at the limit and one past it.</summary>
+internal static class ApiLimits
+{
+    /// <summary>Bytes of a request body.</summary>
+    public const int MaxBodyBytes = 16 * 1024 * 1024;
+
+    /// <summary>Levels of nesting in a body.</summary>
+    public const int MaxJsonDepth = 64;
+
+    /// <summary>Bytes of all request headers.</summary>
+    public const int MaxHeaderBytes = 32 * 1024;
+
+    /// <summary>Seconds in which a client must send its headers.</summary>
+    public const int HeaderSeconds = 15;
+
+    /// <summary>Connections at once; further ones are closed at once.</summary>
+    public const int MaxConnections = 4096;
+
+    /// <summary>Messages of a chat.</summary>
+    public const int MaxMessages = 4096;
+
+    /// <summary>Content parts of a message.</summary>
+    public const int MaxParts = 1024;
+
+    /// <summary>Tools of a request, and tool calls of a message.</summary>
+    public const int MaxTools = 128;
+
+    /// <summary>Characters of a tool's name.</summary>
+    public const int MaxToolName = 64;
+
+    /// <summary>Choices per prompt (<c>n</c>).</summary>
+    public const int MaxChoices = 128;
+
+    /// <summary>Prompts of one completions request.</summary>
+    public const int MaxPrompts = 128;
+
+    /// <summary>Stop strings.</summary>
+    public const int MaxStops = 16;
+
+    /// <summary>Alternatives per token in log-probabilities.</summary>
+    public const int MaxTopLogprobs = 20;
+
+    /// <summary>Entries of <c>logit_bias</c>.</summary>
+    public const int MaxLogitBiases = 1024;
+}

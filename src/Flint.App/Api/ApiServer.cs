@@ -1,0 +1,122 @@
+using System.Net;
+using Flint.App.Accounts;
+using Flint.App.Serving;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Flint.App.Api;
+
+/// <summary>The HTTP server over one or more models: the gate, then the routes.</summary>
+public sealed class ApiServer : IAsyncDisposable
+{
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(10);
+
+    private readonly WebApplication _app;
+    private readonly Ledger _ledger;
+    private readonly ApiCounters _counters = new();
+    private readonly IReadOnlyList<ServedModel> _models;
+    private Uri? _address;
+    private bool _stopped;
+
+    /// <summary>Puts a server together; it listens from <see cref="StartAsync"/> on.</summary>
+    /// <param name="options">Where to listen.</param>
+    /// <param name="models">The models, names unique. The server's end is theirs: it disposes them.</param>
+    /// <param name="store">The accounts.</param>
+    /// <exception cref="FlintException">Caller: no keys are required and the address is open to other machines, or a name is twice there.</exception>
+    public ApiServer(ApiOptions options, IReadOnlyList<ServedModel> models, Store store)
+    {
+        if (!options.RequireKeys && !IPAddress.IsLoopback(options.Address))
+            throw FlintException.Caller("open_server", $"A server without keys listens only on a loopback address, not on {options.Address}.");
+        if (models.GroupBy(model => model.Name).FirstOrDefault(group => group.Count() > 1) is { } twice)
+            throw FlintException.Caller("model_name_taken", $"Two models are named '{twice.Key}'; give one another name with --alias.");
+        _models = models;
+        _ledger = new Ledger(store);
+        _app = Build(options);
+
+        var gate = new Gate(options.RequireKeys ? new Keys(store, TimeProvider.System) : null, _ledger, _counters);
+        var list = new Models(models);
+        var health = new Health(models, _counters);
+        var completions = new OpenAiCompletions(list);
+
+        _app.UseRouting();
+        _app.Use(gate.InvokeAsync);
+        _app.MapGet("/health", Health.HealthAsync);
+        _app.MapGet("/metrics", health.MetricsAsync);
+        var v1 = _app.MapGroup("/v1");
+        v1.MapGet("/models", list.ListAsync);
+        v1.MapGet("/models/{**id}", list.GetAsync);
+        v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("cmpl-", "prompt"));
+    }
+
+    /// <summary>Where it listens, once started.</summary>
+    /// <exception cref="FlintException">It never listened.</exception>
+    public Uri Address => _address ?? throw new FlintException(FaultSide.Bug, "not_listening", "The server has no address before it is started.");
+
+    /// <summary>Begins to listen.</summary>
+    /// <exception cref="FlintException">Machine: the address cannot be had.</exception>
+    public async Task StartAsync()
+    {
+        try
+        {
+            await _app.StartAsync();
+            _address = new Uri(_app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
+        }
+        catch (IOException error)
+        {
+            throw new FlintException(FaultSide.Machine, "address_unavailable", $"Cannot listen: {error.Message}", error);
+        }
+    }
+
+    /// <summary>
+    /// Takes no new connections, lets running requests end until <paramref name="hurry"/> is cancelled, then cancels what is
+    /// left; every request is in the ledger when this completes.
+    /// </summary>
+    public async Task StopAsync(CancellationToken hurry)
+    {
+        if (_stopped)
+            return;
+        _stopped = true;
+        try
+        {
+            await _app.StopAsync(hurry);
+        }
+        catch (OperationCanceledException)
+        {
+            // Out of patience: Kestrel has closed the connections that were left.
+        }
+
+        // Ending the engines ends what still runs; each request then settles its record.
+        foreach (ServedModel model in _models)
+            model.Dispose();
+        for (TimeSpan waited = TimeSpan.Zero; _counters.InFlight > 0 && waited < LastWords; waited += TimeSpan.FromMilliseconds(20))
+            await Task.Delay(20, CancellationToken.None);
+        await _ledger.DisposeAsync();
+        await _app.DisposeAsync();
+    }
+
+    /// <summary>Stops at once.</summary>
+    public async ValueTask DisposeAsync() => await StopAsync(new CancellationToken(canceled: true));
+
+    private static WebApplication Build(ApiOptions options)
+    {
+        // The empty builder reads no configuration from the environment or the working directory: what is set is set here.
+        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
+        builder.Services.AddRoutingCore();
+        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = ApiLimits.MaxBodyBytes;
+            kestrel.Limits.MaxRequestHeadersTotalSize = ApiLimits.MaxHeaderBytes;
+            kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(ApiLimits.HeaderSeconds);
+            kestrel.Limits.MaxConcurrentConnections = ApiLimits.MaxConnections;
+            kestrel.Listen(options.Address, options.Port, listen => listen.Protocols = HttpProtocols.Http1);
+        });
+        builder.Services.Configure<Microsoft.Extensions.Hosting.HostOptions>(host => host.ShutdownTimeout = Timeout.InfiniteTimeSpan);
+        return builder.Build();
+    }
+}

@@ -1,0 +1,60 @@
+using Flint.Engine;
+
+namespace Flint.App.Api;
+
+/// <summary>One choice of an answer: reads a sequence's events and keeps what is to be told next.</summary>
+/// <param name="index">Its <c>index</c> in the answer.</param>
+/// <param name="sequence">What generates it.</param>
+internal abstract class Choice(int index, Sequence sequence)
+{
+    /// <summary>Its <c>index</c> in the answer.</summary>
+    public int Index => index;
+
+    /// <summary>What generates it.</summary>
+    public Sequence Sequence => sequence;
+
+    /// <summary>Its <c>finish_reason</c>; null until it has ended.</summary>
+    public string? FinishReason { get; protected set; }
+
+    /// <summary>Whether there is something to tell.</summary>
+    public abstract bool HasNews { get; }
+
+    /// <summary>Waits for events and takes all that are there.</summary>
+    /// <returns>False once the last was taken.</returns>
+    /// <exception cref="FlintException">The engine failed.</exception>
+    /// <exception cref="ApiException">The server is stopping.</exception>
+    public async ValueTask<bool> ReadAsync(CancellationToken cancellation)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        if (!await sequence.WaitAsync(cancellation))
+            return false;
+        while (sequence.TryRead(out TokenEvent next))
+        {
+            if (next.Kind != TokenEventKind.Finished)
+            {
+                Take(next);
+                continue;
+            }
+
+            End(next.FinishReason switch
+            {
+                Engine.FinishReason.Stop => "stop",
+                Engine.FinishReason.Length => "length",
+                Engine.FinishReason.Cancelled when IsComplete => "stop",
+                Engine.FinishReason.Cancelled => throw ApiException.Stopping(),
+                _ => throw sequence.Fault ?? new FlintException(FaultSide.Bug, "no_fault", "A sequence failed without a fault."),
+            });
+        }
+
+        return true;
+    }
+
+    /// <summary>Whether the choice has all it wants, and cancelled the rest itself.</summary>
+    protected virtual bool IsComplete => false;
+
+    /// <summary>Takes a token or text.</summary>
+    protected abstract void Take(in TokenEvent next);
+
+    /// <summary>Takes note of the end.</summary>
+    protected abstract void End(string reason);
+}

@@ -1,0 +1,138 @@
+using System.Net;
+using System.Security.Cryptography;
+using Flint.App.Accounts;
+using Microsoft.AspNetCore.Http;
+
+namespace Flint.App.Api;
+
+/// <summary>
+/// What every request passes, once, above all routes: counting, the key, the meter, and the one place where a failure becomes
+/// an answer. A route below it only says what is right.
+/// </summary>
+internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
+{
+    private const int ClientClosedRequest = 499;
+
+    /// <summary>Takes one request through the routes.</summary>
+    public async Task InvokeAsync(HttpContext context, RequestDelegate next)
+    {
+        counters.Enter();
+        try
+        {
+            await RunAsync(context, next);
+        }
+        finally
+        {
+            counters.Leave();
+        }
+    }
+
+    private async Task RunAsync(HttpContext context, RequestDelegate next)
+    {
+        MeteredRoute? route = context.GetEndpoint()?.Metadata.GetMetadata<MeteredRoute>();
+        RequestMeter? meter = null;
+        try
+        {
+            Key? key = context.Request.Path.StartsWithSegments("/v1") ? Admit(context.Request) : null;
+            if (route is not null)
+            {
+                string id = route.IdPrefix + RandomNumberGenerator.GetHexString(32, lowercase: true);
+                meter = new RequestMeter(ledger, counters, id, context.Request.Path.Value!.ToLowerInvariant(), key?.Id);
+                context.Features.Set(meter);
+                context.Response.Headers["x-request-id"] = id;
+            }
+
+            await next(context);
+            if (!context.Response.HasStarted && context.Response.StatusCode is StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed && context.Response.ContentType is null)
+                throw NoRoute(context);
+        }
+        catch (Exception) when (context.RequestAborted.IsCancellationRequested)
+        {
+            if (meter is not null)
+                await SettleQuietlyAsync(meter, ClientClosedRequest, "cancelled");
+        }
+        catch (Exception error)
+        {
+            await FailAsync(context, meter, ApiException.From(error, route?.PromptParameter), error);
+        }
+    }
+
+    private static async Task FailAsync(HttpContext context, RequestMeter? meter, ApiException failure, Exception error)
+    {
+        if (failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
+            await Console.Error.WriteLineAsync($"flint: {context.Request.Method} {context.Request.Path}: {error}");
+        if (meter is not null)
+            await SettleQuietlyAsync(meter, failure.Status, failure.Code ?? failure.Type);
+        try
+        {
+            if (!context.Response.HasStarted)
+            {
+                await ApiJson.AnswerErrorAsync(context, failure);
+                return;
+            }
+
+            // Headers are out: the stream says what happened, and ends without the mark of a complete one.
+            using var stream = new EventStream(context, begun: true);
+            stream.Write(failure, ApiJson.WriteError);
+            await stream.FlushAsync();
+        }
+        catch (Exception unsent) when (unsent is OperationCanceledException or IOException)
+        {
+            // The client has left; the record above tells why it got nothing.
+        }
+    }
+
+    // A request that already failed keeps its own error, whatever becomes of its record.
+    private static async Task SettleQuietlyAsync(RequestMeter meter, int status, string finish)
+    {
+        try
+        {
+            await meter.SettleAsync(status, finish);
+        }
+        catch (FlintException unrecorded)
+        {
+            await Console.Error.WriteLineAsync("flint: " + unrecorded.Message);
+        }
+    }
+
+    private Key? Admit(HttpRequest request)
+    {
+        if (keys is null)
+        {
+            AdmitLocal(request);
+            return null;
+        }
+
+        string? header = request.Headers.Authorization;
+        if (string.IsNullOrEmpty(header))
+            throw ApiException.Request(StatusCodes.Status401Unauthorized, "invalid_api_key", "You didn't provide an API key. Send it in the Authorization header as a bearer token: Authorization: Bearer YOUR_KEY.");
+        const string scheme = "Bearer ";
+        if (!header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase))
+            throw ApiException.Request(StatusCodes.Status401Unauthorized, "invalid_api_key", "The Authorization header is not of the form: Authorization: Bearer YOUR_KEY.");
+        string secret = header[scheme.Length..].Trim();
+        return keys.Find(secret)
+            ?? throw ApiException.Request(StatusCodes.Status401Unauthorized, "invalid_api_key", $"Incorrect API key provided: {Mask(secret)}.");
+    }
+
+    // Without keys only programs of this machine are meant. A web page open in this machine's browser is not one of them: it
+    // can send simple requests across origins, or give its own name the address 127.0.0.1, so both are refused.
+    private static void AdmitLocal(HttpRequest request)
+    {
+        string host = request.Host.Host.Trim('[', ']');
+        bool local = host.Length == 0 || host.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(host, out IPAddress? address) && IPAddress.IsLoopback(address));
+        if (!local)
+            throw ApiException.Request(StatusCodes.Status403Forbidden, "forbidden_host", "A server without keys answers only requests addressed to localhost.");
+        if (HttpMethods.IsPost(request.Method) && !IsJson(request.ContentType))
+            throw ApiException.Request(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", "A server without keys takes only requests with Content-Type: application/json.");
+    }
+
+    private static bool IsJson(string? contentType) =>
+        contentType is not null && contentType.AsSpan().TrimStart().StartsWith("application/json", StringComparison.OrdinalIgnoreCase);
+
+    private static string Mask(string secret) =>
+        secret.Length <= 12 ? "***" : $"{secret[..4].Replace('\n', ' ')}***{secret[^4..]}";
+
+    private static ApiException NoRoute(HttpContext context) => context.Response.StatusCode == StatusCodes.Status404NotFound
+        ? ApiException.Request(StatusCodes.Status404NotFound, "unknown_url", $"Unknown request URL: {context.Request.Method} {ApiException.Shorten(context.Request.Path)}.")
+        : ApiException.Request(StatusCodes.Status405MethodNotAllowed, "method_not_supported", $"Not allowed to {context.Request.Method} on {ApiException.Shorten(context.Request.Path)}.");
+}

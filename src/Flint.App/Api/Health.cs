@@ -1,0 +1,86 @@
+using System.Globalization;
+using System.Text;
+using Flint.App.Serving;
+using Flint.Engine;
+using Microsoft.AspNetCore.Http;
+
+namespace Flint.App.Api;
+
+/// <summary><c>GET /health</c> and <c>GET /metrics</c>: open to all, so they tell nothing about keys or content.</summary>
+internal sealed class Health(IReadOnlyList<ServedModel> served, ApiCounters counters)
+{
+    /// <summary>Says that requests are taken.</summary>
+    public static Task HealthAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, "ok", static (writer, status) =>
+    {
+        writer.WriteStartObject();
+        writer.WriteString("status"u8, status);
+        writer.WriteEndObject();
+    });
+
+    /// <summary>Counters and gauges in the Prometheus text format, version 0.0.4.</summary>
+    public async Task MetricsAsync(HttpContext context)
+    {
+        var text = new StringBuilder(8192);
+        Head(text, "flint_requests_total", "counter", "Requests answered, by route and HTTP status.");
+        foreach ((string endpoint, int status, long count) in counters.Requests())
+            text.Append($"flint_requests_total{{route=\"{endpoint}\",status=\"{status}\"}} {count}\n");
+        Head(text, "flint_requests_in_flight", "gauge", "Requests being answered, this one among them.");
+        text.Append($"flint_requests_in_flight {counters.InFlight}\n");
+
+        Family(text, "flint_sequences_running", "gauge", "Sequences being computed.", s => s.Running);
+        Family(text, "flint_sequences_waiting", "gauge", "Sequences waiting for room.", s => s.Waiting);
+        Family(text, "flint_kv_pages", "gauge", "Pages of keys and values in all.", s => s.TotalPages);
+        Family(text, "flint_kv_pages_free", "gauge", "Pages that hold nothing.", s => s.FreePages);
+        Family(text, "flint_kv_pages_cached", "gauge", "Pages that only the prefix cache holds.", s => s.CachedPages);
+        Family(text, "flint_steps_total", "counter", "Forward passes.", s => s.Steps);
+        Family(text, "flint_rows_total", "counter", "Rows of all forward passes.", s => s.Rows);
+        Family(text, "flint_prompt_tokens_total", "counter", "Prompt tokens taken up.", s => s.PromptTokens);
+        Family(text, "flint_cached_tokens_total", "counter", "Prompt tokens found in the prefix cache.", s => s.CachedTokens);
+        Family(text, "flint_output_tokens_total", "counter", "Tokens generated.", s => s.OutputTokens);
+        Family(text, "flint_preemptions_total", "counter", "Times a sequence gave up its pages and went back to wait.", s => s.Preemptions);
+        Family(text, "flint_sequences_finished_total", "counter", "Sequences that ended by themselves.", s => s.Finished);
+        Family(text, "flint_sequences_cancelled_total", "counter", "Sequences cancelled.", s => s.Cancelled);
+        Family(text, "flint_sequences_failed_total", "counter", "Sequences ended by a fault.", s => s.Failed);
+        Family(text, "flint_sequences_refused_total", "counter", "Requests refused because the queue was full.", s => s.Refused);
+        Durations(text, "flint_queue_seconds", "From submission to the first step.", s => s.QueueTime);
+        Durations(text, "flint_first_token_seconds", "From submission to the first token.", s => s.FirstTokenTime);
+        Durations(text, "flint_step_seconds", "Length of a forward pass.", s => s.StepTime);
+
+        context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
+        await context.Response.WriteAsync(text.ToString(), context.RequestAborted);
+    }
+
+    private static void Head(StringBuilder text, string name, string type, string help) =>
+        text.Append($"# HELP {name} {help}\n# TYPE {name} {type}\n");
+
+    private void Family(StringBuilder text, string name, string type, string help, Func<EngineStatistics, long> value)
+    {
+        Head(text, name, type, help);
+        foreach (ServedModel model in served)
+            text.Append($"{name}{{model=\"{Label(model.Name)}\"}} {value(model.Engine.Statistics)}\n");
+    }
+
+    private void Durations(StringBuilder text, string name, string help, Func<EngineStatistics, Histogram> value)
+    {
+        Head(text, name, "histogram", help);
+        foreach (ServedModel model in served)
+        {
+            Histogram histogram = value(model.Engine.Statistics);
+            string label = Label(model.Name);
+            long below = 0;
+            for (int bucket = 0; bucket < Histogram.Bounds.Length; bucket++)
+            {
+                below += histogram.CountIn(bucket);
+                text.Append($"{name}_bucket{{model=\"{label}\",le=\"{Histogram.Bounds[bucket].ToString(CultureInfo.InvariantCulture)}\"}} {below}\n");
+            }
+
+            below += histogram.CountIn(Histogram.Bounds.Length);
+            text.Append($"{name}_bucket{{model=\"{label}\",le=\"+Inf\"}} {below}\n");
+            text.Append($"{name}_sum{{model=\"{label}\"}} {histogram.Sum.ToString("R", CultureInfo.InvariantCulture)}\n");
+            text.Append($"{name}_count{{model=\"{label}\"}} {below}\n");
+        }
+    }
+
+    private static string Label(string value) =>
+        value.Replace("\\", "\\\\").Replace("\"", "\\\"").Replace("\n", "\\n");
+}

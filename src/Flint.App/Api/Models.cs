@@ -1,0 +1,52 @@
+using System.Text.Json;
+using Flint.App.Serving;
+using Microsoft.AspNetCore.Http;
+
+namespace Flint.App.Api;
+
+/// <summary><c>GET /v1/models</c> and <c>GET /v1/models/{id}</c>; and the way from a name to a model for the other routes.</summary>
+internal sealed class Models(IReadOnlyList<ServedModel> served)
+{
+    /// <summary>The model of this name.</summary>
+    /// <exception cref="ApiException">There is none.</exception>
+    public ServedModel Find(string name)
+    {
+        foreach (ServedModel model in served)
+        {
+            if (model.Name == name)
+                return model;
+        }
+
+        throw ApiException.NoModel(name);
+    }
+
+    /// <summary>Lists the models.</summary>
+    public Task ListAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, served, static (writer, models) =>
+    {
+        writer.WriteStartObject();
+        writer.WriteString("object"u8, "list"u8);
+        writer.WriteStartArray("data"u8);
+        foreach (ServedModel model in models)
+            Write(writer, model);
+        writer.WriteEndArray();
+        writer.WriteEndObject();
+    });
+
+    /// <summary>Describes one model.</summary>
+    public Task GetAsync(HttpContext context)
+    {
+        string name = (string?)context.Request.RouteValues["id"] ?? "";
+        return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(name), Write);
+    }
+
+    private static void Write(Utf8JsonWriter writer, ServedModel model)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("id"u8, model.Name);
+        writer.WriteString("object"u8, "model"u8);
+        writer.WriteNumber("created"u8, model.Created.ToUnixTimeSeconds());
+        writer.WriteString("owned_by"u8, "flint"u8);
+        writer.WriteNumber("max_model_len"u8, model.ContextLength);
+        writer.WriteEndObject();
+    }
+}

@@ -1,0 +1,137 @@
+using System.Text.Json;
+using Flint.App.Serving;
+using Flint.Engine;
+using Microsoft.AspNetCore.Http;
+
+namespace Flint.App.Api;
+
+/// <summary>
+/// <c>POST /v1/completions</c>: continues text or tokens, and scores them: with <c>echo</c>, <c>logprobs</c> and
+/// <c>max_tokens: 0</c> the answer is the log-likelihood of the prompt, token by token.
+/// </summary>
+internal sealed class OpenAiCompletions(Models models)
+{
+    /// <summary>Answers a request.</summary>
+    public async Task HandleAsync(HttpContext context)
+    {
+        RequestMeter meter = RequestMeter.Of(context);
+        CompletionRequest request;
+        using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
+            request = CompletionRequest.Read(body.RootElement);
+        ServedModel model = models.Find(request.Generation.Model);
+        meter.SetModel(model.Name);
+        if (request.Generation.Sampling.LogitBias is { } bias)
+            Generation.CheckTokens(model, bias.Keys, "logit_bias");
+
+        var choices = new List<CompletionChoice>();
+        try
+        {
+            Submit(request, model, meter, choices);
+            var answer = new Answer(meter, model, choices, request.Generation.StreamUsage);
+            if (request.Generation.Stream)
+                await StreamAsync(context, answer);
+            else
+                await AnswerAsync(context, answer);
+        }
+        finally
+        {
+            await Generation.CancelAsync([.. choices.Select(choice => choice.Sequence)]);
+        }
+    }
+
+    private sealed record Answer(RequestMeter Meter, ServedModel Model, IReadOnlyList<CompletionChoice> Choices, bool TellsUsage);
+
+    private static void Submit(CompletionRequest request, ServedModel model, RequestMeter meter, List<CompletionChoice> choices)
+    {
+        bool scores = request.Logprobs >= 0;
+        foreach (CompletionPrompt prompt in request.Prompts)
+        {
+            if (prompt.Tokens is not null)
+                Generation.CheckTokens(model, prompt.Tokens, "prompt");
+            int[] ids = prompt.Tokens ?? model.Encode(prompt.Text!);
+            if (ids.Length == 0)
+                throw ApiException.Invalid("prompt", "invalid_value", "Invalid 'prompt': it has no tokens, and this model has no token to begin with.");
+            Sequence first = model.Engine.Submit(new GenerationRequest
+            {
+                Prompt = ids,
+                MaxTokens = request.MaxTokens,
+                Sampling = request.Generation.Sampling,
+                Stop = request.Generation.Stop,
+                IgnoreEos = request.Generation.IgnoreEos,
+                TopLogprobs = request.Logprobs,
+                PromptLogprobs = request.Echo && scores,
+                Samples = request.Generation.Choices,
+            });
+            meter.Add(first.Samples);
+            foreach (Sequence sample in first.Samples)
+                choices.Add(new CompletionChoice(choices.Count, sample, model, ids, request.Echo ? prompt : null, scores));
+        }
+    }
+
+    private static async Task AnswerAsync(HttpContext context, Answer answer)
+    {
+        await Generation.RunAsync(answer.Choices, static _ => ValueTask.CompletedTask, context.RequestAborted);
+        await answer.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(answer.Choices));
+        await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, answer, static (writer, answer) =>
+        {
+            WriteHead(writer, answer);
+            writer.WriteStartArray("choices"u8);
+            foreach (CompletionChoice choice in answer.Choices)
+                choice.Write(writer);
+            writer.WriteEndArray();
+            answer.Meter.Usage.Write(writer);
+            writer.WriteEndObject();
+        });
+    }
+
+    private static async Task StreamAsync(HttpContext context, Answer answer)
+    {
+        using var stream = new EventStream(context);
+        await stream.FlushAsync();
+        await Generation.RunAsync(answer.Choices, choice =>
+        {
+            if (choice.FinishReason is not null)
+                return ValueTask.CompletedTask; // told below, once it is paid
+            stream.Write((answer, choice), WriteChunk);
+            return stream.FlushAsync();
+        }, context.RequestAborted);
+
+        await answer.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(answer.Choices));
+        foreach (CompletionChoice choice in answer.Choices)
+            stream.Write((answer, choice), WriteChunk);
+        if (answer.TellsUsage)
+            stream.Write(answer, WriteUsage);
+        stream.WriteDone();
+        await stream.FlushAsync();
+    }
+
+    private static void WriteChunk(Utf8JsonWriter writer, (Answer Answer, CompletionChoice Choice) chunk)
+    {
+        WriteHead(writer, chunk.Answer);
+        writer.WriteStartArray("choices"u8);
+        chunk.Choice.Write(writer);
+        writer.WriteEndArray();
+        if (chunk.Answer.TellsUsage)
+            writer.WriteNull("usage"u8);
+        writer.WriteEndObject();
+    }
+
+    private static void WriteUsage(Utf8JsonWriter writer, Answer answer)
+    {
+        WriteHead(writer, answer);
+        writer.WriteStartArray("choices"u8);
+        writer.WriteEndArray();
+        answer.Meter.Usage.Write(writer);
+        writer.WriteEndObject();
+    }
+
+    private static void WriteHead(Utf8JsonWriter writer, Answer answer)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("id"u8, answer.Meter.Id);
+        writer.WriteString("object"u8, "text_completion"u8);
+        writer.WriteNumber("created"u8, answer.Meter.Created);
+        writer.WriteString("model"u8, answer.Model.Name);
+        writer.WriteString("system_fingerprint"u8, answer.Model.Fingerprint);
+    }
+}

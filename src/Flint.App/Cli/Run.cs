@@ -1,0 +1,167 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Text;
+using Flint.App.Serving;
+using Flint.Engine;
+
+namespace Flint.App.Cli;
+
+/// <summary><c>flint run MODEL</c>: a chat in the terminal, one answer for a script, or plain completion.</summary>
+internal static class Run
+{
+    /// <summary>The verb's name.</summary>
+    internal const string Name = "run";
+
+    private const string Commands = "/exit ends, /reset forgets the conversation, /system TEXT sets the system message, Ctrl+C stops an answer";
+
+    private static readonly Argument<string> ModelArgument = Verb.Model();
+    private static readonly Option<string?> Prompt = new("--prompt", "-p") { Description = "Answer this and end; the answer goes to standard output.", HelpName = "TEXT" };
+    private static readonly Option<string?> SystemText = new("--system") { Description = "The system message.", HelpName = "TEXT" };
+    private static readonly Option<bool> Raw = new("--raw") { Description = "Go on with the text as it is, without a chat template; what happens anyway with a model that has none." };
+    private static readonly Option<float> Temperature = Verb.Range(new Option<float>("--temperature") { Description = "0 takes the likeliest token always.", DefaultValueFactory = _ => 0.8f, HelpName = "T" }, 0, 100);
+    private static readonly Option<float> TopP = Verb.Range(new Option<float>("--top-p") { Description = "Draw from the likeliest tokens whose probabilities reach this sum.", DefaultValueFactory = _ => 0.95f, HelpName = "P" }, 0, 1);
+    private static readonly Option<int> TopK = Verb.Range(new Option<int>("--top-k") { Description = "Draw from this many of the likeliest tokens; 0 for all.", DefaultValueFactory = _ => 40, HelpName = "K" }, 0, int.MaxValue);
+    private static readonly Option<ulong?> Seed = new("--seed") { Description = "Makes the draws repeatable.", HelpName = "N" };
+    private static readonly Option<int?> MaxTokens = Verb.Range(new Option<int?>("--max-tokens") { Description = "The most tokens of an answer (default: what the context holds).", HelpName = "N" }, 1, int.MaxValue);
+    private static readonly Option<int> Context = Verb.Range(new Option<int>("--ctx") { Description = "The longest conversation in tokens (default: the model's own).", HelpName = "TOKENS" }, 0, 1 << 24);
+    private static readonly Option<int> Threads = Verb.Threads();
+
+    internal static Command Create()
+    {
+        var command = new Command(Name, $"Chat with a model in the terminal ({Commands}). Prompts come line by line from standard input when it is not a terminal.")
+            { ModelArgument, Prompt, SystemText, Raw, Temperature, TopP, TopK, Seed, MaxTokens, Context, Threads };
+        command.SetAction((parsed, _) => RunAsync(parsed));
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ParseResult parsed)
+    {
+        using ServedModel model = ServedModel.Load(
+            ModelLocator.Find(parsed.GetRequiredValue(ModelArgument)), null,
+            new ServingOptions { Parallel = 1, Waiting = 1, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads) });
+        string? once = parsed.GetValue(Prompt);
+        bool chats = ChatSession.CanChat(model) && !parsed.GetValue(Raw);
+        if (!chats && parsed.GetValue(SystemText) is not null)
+            throw FlintException.Caller("no_template", "--system needs a model with a chat template, and no --raw");
+        using var session = new Session(model, chats ? new ChatSession(model, parsed.GetValue(SystemText)) : null, parsed);
+        if (once is not null)
+            return await session.AnswerAsync(once) == FinishReason.Cancelled ? CommandLine.Interrupted : 0;
+        return await session.LoopAsync();
+    }
+
+    /// <summary>One run of the verb: the conversation, how answers are drawn, and the answer that Ctrl+C would stop.</summary>
+    private sealed class Session : IDisposable
+    {
+        private readonly ServedModel _model;
+        private readonly ChatSession? _chat;
+        private readonly ParseResult _parsed;
+        private readonly Screen _screen = Screen.Standard();
+        private readonly PosixSignalRegistration _interrupt;
+        private Sequence? _running;
+
+        internal Session(ServedModel model, ChatSession? chat, ParseResult parsed)
+        {
+            _model = model;
+            _chat = chat;
+            _parsed = parsed;
+            // Between answers the signal does what it always does: it ends the process.
+            _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal =>
+            {
+                if (Volatile.Read(ref _running) is not { } answer) return;
+                signal.Cancel = true;
+                answer.Cancel();
+            });
+        }
+
+        public void Dispose() => _interrupt.Dispose();
+
+        /// <summary>Answers line after line until the input ends.</summary>
+        internal async Task<int> LoopAsync()
+        {
+            bool terminal = !Console.IsInputRedirected;
+            if (terminal) Console.Error.WriteLine($"{_model.Description}\n{(_chat is null ? "plain completion; " : "")}{Commands}");
+            while (true)
+            {
+                if (terminal) Console.Error.Write("> ");
+                string? line = Console.In.ReadLine();
+                if (line is null or "/exit" or "/quit" or "/bye") return 0;
+                if (line.Trim().Length == 0 || TakesCommand(line)) continue;
+                try
+                {
+                    await AnswerAsync(line);
+                }
+                catch (FlintException fault) when (terminal && fault.Side is FaultSide.Caller or FaultSide.Limit)
+                {
+                    _screen.End();
+                    Console.Error.WriteLine($"flint: {fault.Message} (/reset starts anew)");
+                }
+            }
+        }
+
+        /// <summary>Streams one answer to the screen.</summary>
+        internal async Task<FinishReason> AnswerAsync(string prompt)
+        {
+            int[] tokens = _chat is null ? _model.Encode(prompt) : _chat.Ask(prompt);
+            var request = new GenerationRequest
+            {
+                Prompt = tokens,
+                MaxTokens = _parsed.GetValue(MaxTokens) ?? int.MaxValue,
+                Sampling = new SamplingOptions
+                {
+                    Temperature = _parsed.GetValue(Temperature), TopP = _parsed.GetValue(TopP), TopK = _parsed.GetValue(TopK), Seed = _parsed.GetValue(Seed),
+                },
+            };
+            Sequence sequence = _model.Engine.Submit(request);
+            Volatile.Write(ref _running, sequence);
+            try
+            {
+                return await StreamAsync(sequence, startsText: _chat is null && prompt.Length == 0);
+            }
+            finally
+            {
+                Volatile.Write(ref _running, null);
+                _screen.End();
+            }
+        }
+
+        private async Task<FinishReason> StreamAsync(Sequence sequence, bool startsText)
+        {
+            var answer = new StringBuilder();
+            await foreach (TokenEvent news in sequence.Events())
+            {
+                string text = news.Text ?? "";
+                if (startsText && text.Length > 0)
+                {
+                    startsText = false;
+                    if (text[0] == ' ' && !_model.Tokenizer.Decode([news.Token]).StartsWith(' ')) text = text[1..]; // a vocabulary's own first space
+                }
+                answer.Append(text);
+                _screen.Content(text);
+            }
+            if (sequence.Fault is { } fault) throw fault;
+            _chat?.Answered(answer.ToString());
+            return sequence.FinishReason ?? throw new UnreachableException();
+        }
+
+        private bool TakesCommand(string line)
+        {
+            if (_chat is null || !line.StartsWith('/')) return false;
+            string[] parts = line.Split(' ', 2, StringSplitOptions.TrimEntries);
+            switch (parts[0])
+            {
+                case "/reset":
+                    _chat.Reset();
+                    break;
+                case "/system":
+                    _chat.System = parts.Length > 1 && parts[1].Length > 0 ? parts[1] : null;
+                    _chat.Reset();
+                    break;
+                default:
+                    Console.Error.WriteLine($"flint: no command {parts[0]}; {Commands}");
+                    break;
+            }
+            return true;
+        }
+    }
+}

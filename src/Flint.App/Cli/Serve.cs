@@ -1,0 +1,110 @@
+using System.CommandLine;
+using System.Net;
+using System.Runtime.InteropServices;
+using Flint.App.Accounts;
+using Flint.App.Api;
+using Flint.App.Serving;
+
+namespace Flint.App.Cli;
+
+/// <summary><c>flint serve</c>: the OpenAI-compatible API over one or more models.</summary>
+internal static class Serve
+{
+    /// <summary>The verb's name.</summary>
+    public const string Name = "serve";
+
+    private static readonly Argument<string[]> Files = new("MODEL") { Arity = ArgumentArity.OneOrMore, Description = "A GGUF file (any shard of a split one), a folder that holds one, or OWNER/REPO[:QUANT] of a pulled model." };
+    private static readonly Option<string> Host = new("--host") { HelpName = "ADDRESS", DefaultValueFactory = _ => "127.0.0.1", Description = "Address to listen at; 0.0.0.0 for every interface." };
+    private static readonly Option<int> Port = new("--port") { HelpName = "PORT", DefaultValueFactory = _ => 8080, Description = "Port to listen at; 0 takes a free one." };
+    private static readonly Option<string[]> Alias = new("--alias") { HelpName = "NAME", Description = "Name of the model in the API, in the order of the models (default: the file's name)." };
+    private static readonly Option<int> Parallel = new("--parallel") { HelpName = "N", DefaultValueFactory = _ => 32, Description = "Sequences computed at once, per model; further ones wait." };
+    private static readonly Option<int> Waiting = new("--waiting") { HelpName = "N", DefaultValueFactory = _ => 256, Description = "Sequences that may wait, per model; one more is refused with 429." };
+    private static readonly Option<int> Context = new("--ctx") { HelpName = "TOKENS", Description = "Longest prompt and answer together (default: the model's own)." };
+    private static readonly Option<int> Threads = new("--threads") { HelpName = "N", Description = "Threads that compute (default: one per core)." };
+    private static readonly Option<bool> NoAuth = new("--no-auth") { Description = "Ask for no key. Only on a loopback address." };
+    private static readonly Option<int> Drain = new("--drain") { HelpName = "SECONDS", DefaultValueFactory = _ => 30, Description = "How long running requests may go on after Ctrl+C or SIGTERM." };
+    private static readonly Option<string?> Data = DataOption.Create();
+
+    /// <summary>The verb.</summary>
+    public static Command Create()
+    {
+        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Parallel, Waiting, Context, Threads, NoAuth, Drain, Data };
+        command.SetAction((parsed, _) => RunAsync(parsed));
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ParseResult parsed)
+    {
+        ApiOptions options = ReadOptions(parsed);
+        Store store = DataOption.Open(parsed, Data);
+        List<ServedModel> models = Load(parsed);
+        await using var server = new ApiServer(options, models, store);
+        await server.StartAsync();
+
+        foreach (ServedModel model in models)
+            Console.Out.WriteLine($"{model.Name}: {model.Description}");
+        if (options.RequireKeys && !new Accounts.Keys(store, TimeProvider.System).Any())
+            Console.Out.WriteLine("No key exists yet; requests need one. To make it: flint keys create --name NAME" + (parsed.GetValue(Data) is string data ? $" --data {data}" : ""));
+        Console.Out.WriteLine($"Listening at {server.Address}");
+        Console.Out.Flush();
+
+        // The first signal drains; a second one ends the wait.
+        using var stop = new SemaphoreSlim(0);
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Take);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Take);
+        await stop.WaitAsync();
+        int seconds = parsed.GetValue(Drain);
+        Console.Error.WriteLine($"flint: stopping; running requests have {seconds} s (again to stop now)");
+        using var hurry = new CancellationTokenSource(TimeSpan.FromSeconds(seconds));
+        Task again = stop.WaitAsync(hurry.Token).ContinueWith(_ => hurry.Cancel(), TaskScheduler.Default);
+        await server.StopAsync(hurry.Token);
+        return 0;
+
+        void Take(PosixSignalContext signal)
+        {
+            signal.Cancel = true;
+            stop.Release();
+        }
+    }
+
+    private static ApiOptions ReadOptions(ParseResult parsed)
+    {
+        string host = parsed.GetValue(Host)!;
+        IPAddress? address = host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? IPAddress.Loopback : null;
+        if (address is null && !IPAddress.TryParse(host, out address))
+            throw FlintException.Caller("invalid_host", $"--host takes an IP address or localhost, not '{host}'.");
+        if (parsed.GetValue(Port) is < 0 or > 65535)
+            throw FlintException.Caller("invalid_port", $"--port takes 0 to 65535, not {parsed.GetValue(Port)}.");
+        if (parsed.GetValue(Drain) is < 0 or > 86_400)
+            throw FlintException.Caller("invalid_drain", $"--drain takes 0 to 86400 seconds, not {parsed.GetValue(Drain)}.");
+        return new ApiOptions { Address = address, Port = parsed.GetValue(Port), RequireKeys = !parsed.GetValue(NoAuth) };
+    }
+
+    private static List<ServedModel> Load(ParseResult parsed)
+    {
+        string[] files = parsed.GetValue(Files)!;
+        string[] aliases = parsed.GetValue(Alias) ?? [];
+        if (aliases.Length > files.Length)
+            throw FlintException.Caller("too_many_aliases", $"{aliases.Length} aliases are given for {files.Length} models.");
+        var options = new ServingOptions
+        {
+            Parallel = parsed.GetValue(Parallel),
+            Waiting = parsed.GetValue(Waiting),
+            ContextLength = parsed.GetValue(Context),
+            Threads = parsed.GetValue(Threads),
+        };
+        var models = new List<ServedModel>();
+        try
+        {
+            for (int i = 0; i < files.Length; i++)
+                models.Add(ServedModel.Load(ModelLocator.Find(files[i]), i < aliases.Length ? aliases[i] : null, options));
+            return models;
+        }
+        catch
+        {
+            foreach (ServedModel model in models)
+                model.Dispose();
+            throw;
+        }
+    }
+}

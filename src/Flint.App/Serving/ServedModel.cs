@@ -1,0 +1,157 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.RegularExpressions;
+using Flint.Dialects;
+using Flint.Engine;
+using Flint.Models;
+using Flint.Tokens;
+using Flint.Weights;
+
+namespace Flint.App.Serving;
+
+/// <summary>A loaded model with all it takes to talk to it: tokenizer, chat template, dialect, and a running engine.</summary>
+public sealed partial class ServedModel : IDisposable
+{
+    /// <summary>Most sequences computed at once that can be asked for.</summary>
+    public const int MaxParallel = 1024;
+
+    private readonly ControlText _controlText;
+
+    private ServedModel(string name, GgufFile file, Model model, ServingOptions options)
+    {
+        Name = name;
+        Model = model;
+        Tokenizer = Tokenizer.FromGguf(file.Metadata);
+        if (Tokenizer.Count > model.Config.VocabularySize)
+            throw FlintException.File("vocabulary_size", $"{file.Path}: the tokenizer has {Tokenizer.Count} tokens, the model's logits only {model.Config.VocabularySize}.");
+        string? template = file.Metadata.GetOr<string?>("tokenizer.chat_template", null);
+        Template = ChatTemplate.Parse(template ?? PlainTemplate);
+        _controlText = new ControlText(Tokenizer);
+        Created = File.GetLastWriteTimeUtc(file.Path);
+        Fingerprint = MakeFingerprint(file);
+        Description = $"{model.Config.Architecture}, {file.FileBytes / (1024.0 * 1024):F0} MiB, context {model.Config.ContextLength}, {model.Threads} threads, {Model.InstructionSets}";
+        Engine = new Engine.Engine(model, Tokenizer, new EngineOptions { MaxRunning = options.Parallel, MaxWaiting = options.Waiting });
+    }
+
+    /// <summary>Without a template of its own a model continues the text: the messages' contents, a line each.</summary>
+    private const string PlainTemplate = "{% for message in messages %}{{ message.content }}{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}";
+
+    /// <summary>Its name in the API.</summary>
+    public string Name { get; }
+
+    /// <summary>The model.</summary>
+    public Model Model { get; }
+
+    /// <summary>Its tokenizer.</summary>
+    public Tokenizer Tokenizer { get; }
+
+    /// <summary>Its chat template; where the file has none, one that joins the messages' contents.</summary>
+    public ChatTemplate Template { get; }
+
+    /// <summary>The engine that runs it, started.</summary>
+    public Engine.Engine Engine { get; }
+
+    /// <summary>When its file was written.</summary>
+    public DateTimeOffset Created { get; }
+
+    /// <summary>Names the weights: equal for equal files, different for different ones.</summary>
+    public string Fingerprint { get; }
+
+    /// <summary>One line for a person: family, size, context, threads.</summary>
+    public string Description { get; }
+
+    /// <summary>The text of the token that begins a sequence, for templates; null where there is none.</summary>
+    public string? BosText => Tokenizer.Bos is int id ? Tokenizer.Text(id) : null;
+
+    /// <summary>The text of the token that ends a sequence, for templates; null where there is none.</summary>
+    public string? EosText => Tokenizer.Eos is int id ? Tokenizer.Text(id) : null;
+
+    /// <summary>The longest prompt and answer together, in tokens.</summary>
+    public int ContextLength => Engine.ContextLength;
+
+    /// <summary>Loads a model and starts its engine.</summary>
+    /// <param name="path">A GGUF file.</param>
+    /// <param name="name">Its name in the API; null for the file's, without extension and shard number.</param>
+    /// <param name="options">Sizes.</param>
+    /// <exception cref="FlintException">ModelFile: the file is damaged or of an unknown kind. Caller: a size is out of range.</exception>
+    public static ServedModel Load(string path, string? name, ServingOptions options)
+    {
+        if (options.Parallel is < 1 or > MaxParallel)
+            throw FlintException.Caller("invalid_parallel", $"Sequences at once are 1 to {MaxParallel}, not {options.Parallel}.");
+        GgufFile file = GgufFile.Open(path);
+        Model? model = null;
+        try
+        {
+            model = Model.Load(file, new ModelOptions
+            {
+                Threads = options.Threads,
+                ContextLength = options.ContextLength,
+                MaxSequences = options.Parallel,
+                MaxLogitRows = Math.Max(options.Parallel, new ModelOptions().MaxLogitRows),
+                MaxBatchRows = Math.Max(options.Parallel, new ModelOptions().MaxBatchRows),
+            });
+            var served = new ServedModel(name ?? NameOf(path), file, model, options);
+            served.Engine.Start();
+            return served;
+        }
+        catch
+        {
+            if (model is not null)
+                model.Dispose();
+            else
+                file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The ids of a prompt given as text, after the beginning-of-sequence token where the model wants one. Control tokens written out in it count as such: the whole text is the caller's.</summary>
+    public int[] Encode(string prompt)
+    {
+        var ids = new List<int>();
+        AddBos(ids, prompt);
+        Tokenizer.Encode(prompt, parseSpecial: true, ids);
+        return [.. ids];
+    }
+
+    /// <summary>Renders a conversation with the model's template and encodes it.</summary>
+    /// <param name="input">The conversation; all its texts count as a stranger's.</param>
+    /// <exception cref="FlintException">Caller: the template refuses the conversation.</exception>
+    public int[] Encode(TemplateInput input)
+    {
+        (string prompt, char? mark) = PromptRenderer.Render(Template, input, _controlText);
+        var ids = new List<int>();
+        AddBos(ids, prompt);
+        if (mark is char found)
+            _controlText.Encode(prompt, found, ids);
+        else
+            Tokenizer.Encode(prompt, parseSpecial: true, ids);
+        return [.. ids];
+    }
+
+    /// <summary>Ends every sequence and frees the memory.</summary>
+    public void Dispose()
+    {
+        Engine.Dispose();
+        Model.Dispose();
+    }
+
+    // Templates that print the token themselves do not get a second one.
+    private void AddBos(List<int> ids, string prompt)
+    {
+        if (Tokenizer.AddBos && Tokenizer.Bos is int bos && !prompt.StartsWith(Tokenizer.Text(bos), StringComparison.Ordinal))
+            ids.Add(bos);
+    }
+
+    private static string NameOf(string path) => ShardSuffix().Replace(Path.GetFileNameWithoutExtension(path), "");
+
+    [GeneratedRegex("-[0-9]{5}-of-[0-9]{5}$")]
+    private static partial Regex ShardSuffix();
+
+    private static string MakeFingerprint(GgufFile file)
+    {
+        var text = new StringBuilder($"{file.Metadata.Architecture} {file.FileBytes}");
+        foreach (TensorInfo tensor in file.Tensors)
+            text.Append($"\n{tensor.Name} {tensor.Type} {string.Join('x', tensor.Shape)}");
+        return "fp_" + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())))[..12];
+    }
+}

@@ -1,0 +1,95 @@
+using Dapper;
+using Flint.App.Accounts;
+using Microsoft.Data.Sqlite;
+
+namespace Flint.App.Tests.Accounts;
+
+public sealed class LedgerTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly Store _store;
+
+    public LedgerTests() => _store = new Store(_folder.Path);
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task What_is_recorded_is_read_back_whole()
+    {
+        (Key key, _) = new Keys(_store, TimeProvider.System).Create("ada");
+        UsageRecord record = Record("r1", key.Id) with
+        {
+            Model = "m", Status = 200, Finish = "stop", PromptTokens = 5, CachedTokens = 4, OutputTokens = 3, ReasoningTokens = 2,
+            QueueMs = 0.5, FirstTokenMs = 1.5, TotalMs = 2.5,
+        };
+        await using (var ledger = new Ledger(_store))
+            await ledger.RecordAsync(record);
+
+        (UsageRecord read, string? name) = Assert.Single(Ledger.Records(_store));
+        Assert.Equal(record, read);
+        Assert.Equal("ada", name);
+    }
+
+    [Fact]
+    public async Task Many_writers_at_once_lose_and_double_nothing()
+    {
+        const int count = 1500;
+        await using (var ledger = new Ledger(_store))
+            await Parallel.ForAsync(0, count, new ParallelOptions { MaxDegreeOfParallelism = 64 }, async (i, _) => await ledger.RecordAsync(Record($"r{i}", null)));
+        Assert.Equal(count, Ledger.Records(_store).Select(r => r.Record.RequestId).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task A_completed_record_is_committed_before_the_ledger_ends()
+    {
+        await using var ledger = new Ledger(_store);
+        await ledger.RecordAsync(Record("r1", null));
+        Assert.Single(Ledger.Records(_store));
+    }
+
+    [Fact]
+    public async Task A_record_that_cannot_be_stored_fails_alone()
+    {
+        await using var ledger = new Ledger(_store);
+        await ledger.RecordAsync(Record("same", null));
+        Task[] tasks = [.. Enumerable.Range(0, 50).Select(i => ledger.RecordAsync(Record(i == 25 ? "same" : $"r{i}", null)))];
+        FlintException fault = await Assert.ThrowsAsync<FlintException>(() => tasks[25]);
+        Assert.Equal("metering_failed", fault.Code);
+        await Task.WhenAll(tasks.Where((_, i) => i != 25));
+        Assert.Equal(50, Ledger.Records(_store).Count);
+    }
+
+    [Fact]
+    public async Task Sums_are_per_key_and_since()
+    {
+        var keys = new Keys(_store, TimeProvider.System);
+        (Key ada, _) = keys.Create("ada");
+        (Key bob, _) = keys.Create("bob");
+        await using (var ledger = new Ledger(_store))
+        {
+            await ledger.RecordAsync(Record("a", ada.Id) with { Started = 100, PromptTokens = 1, OutputTokens = 10, Status = 200 });
+            await ledger.RecordAsync(Record("b", ada.Id) with { Started = 200, PromptTokens = 2, OutputTokens = 20, Status = 400 });
+            await ledger.RecordAsync(Record("c", bob.Id) with { Started = 300, PromptTokens = 4, ReasoningTokens = 3, CachedTokens = 2, Status = 200 });
+            await ledger.RecordAsync(Record("d", null) with { Started = 400, Status = 200 });
+        }
+
+        IReadOnlyList<UsageTotal> totals = Ledger.Totals(_store);
+        Assert.Equal([null, "ada", "bob"], totals.Select(t => t.Key));
+        UsageTotal sum = totals[1];
+        Assert.Equal((2, 1, 3, 30), (sum.Requests, sum.Failed, sum.PromptTokens, sum.OutputTokens));
+        Assert.Equal((4, 2, 3), (totals[2].PromptTokens, totals[2].CachedTokens, totals[2].ReasoningTokens));
+        Assert.Equal(20, Assert.Single(Ledger.Totals(_store, since: 150, key: "ada")).OutputTokens);
+        Assert.Equal(["c"], Ledger.Records(_store, since: 150, key: bob.Prefix).Select(r => r.Record.RequestId));
+        Assert.Equal(["d", "c"], Ledger.Records(_store, limit: 2).Select(r => r.Record.RequestId));
+    }
+
+    [Fact]
+    public void The_log_is_written_ahead_and_synced()
+    {
+        using SqliteConnection connection = _store.Open();
+        Assert.Equal("wal", connection.ExecuteScalar<string>("PRAGMA journal_mode"));
+        Assert.Equal(2, connection.ExecuteScalar<int>("PRAGMA synchronous"));
+    }
+
+    private static UsageRecord Record(string id, long? key) => new() { RequestId = id, KeyId = key, Endpoint = "/v1/completions", Started = 1 };
+}

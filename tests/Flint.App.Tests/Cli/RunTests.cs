@@ -1,0 +1,107 @@
+using System.Diagnostics;
+
+namespace Flint.App.Tests.Cli;
+
+/// <summary><c>flint run</c> on a tiny model, as a script and as a person would use it.</summary>
+public sealed class RunTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("flint-run-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private string Model(string? template = TinyModel.ChatMl)
+    {
+        string path = Path.Combine(_folder, "tiny.gguf");
+        if (!File.Exists(path)) TinyModel.Write(path, template);
+        return path;
+    }
+
+    private string Answers(string input, params string[] options)
+    {
+        FlintProcess.Result run = FlintProcess.Run(["run", Model(), "--threads", "1", "--max-tokens", "12", "--temperature", "0", .. options], input: input);
+        Assert.Equal((0, ""), (run.Code, run.Errors));
+        return run.Output;
+    }
+
+    [Fact]
+    public void One_prompt_one_answer()
+    {
+        string answer = Answers("", "--prompt", "hello the");
+        Assert.EndsWith("\n", answer, StringComparison.Ordinal);
+        Assert.True(answer.Length > 1);
+        Assert.Equal(answer, Answers("hello the\n"));
+        Assert.NotEqual(answer, Answers("", "--prompt", "hello the", "--system", "in the"));
+    }
+
+    [Fact]
+    public void A_conversation_remembers_until_reset()
+    {
+        string first = Answers("hello\n");
+        Assert.Equal(first + first, Answers("hello\n/reset\nhello\n/exit\nhello\n"));
+        Assert.NotEqual(first + first, Answers("hello\n\nhello\n"));
+        string systematic = Answers("hello\n", "--system", "the he");
+        Assert.NotEqual(first, systematic);
+        Assert.Equal(systematic + first, Answers("/system the he\nhello\n/system\nhello\n"));
+    }
+
+    [Fact]
+    public void A_seed_repeats_draws()
+    {
+        string Draw(string seed) => FlintProcess.Run(["run", Model(), "--prompt", "hello", "--seed", seed, "--max-tokens", "12"]).Output;
+        Assert.Equal(Draw("7"), Draw("7"));
+        Assert.NotEqual(Draw("7"), Draw("8"));
+    }
+
+    [Fact]
+    public void Raw_text_goes_on_without_a_template()
+    {
+        string chat = Answers("", "--prompt", "hello"), raw = Answers("", "--prompt", "hello", "--raw");
+        Assert.NotEqual(chat, raw);
+        File.Delete(Model());
+        Model(template: null);
+        Assert.True(Answers("", "--prompt", "hello").Length > 1);
+        Assert.Contains("--system", FlintProcess.Run(["run", Model(), "--prompt", "hello", "--system", "x"]).Complaint, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_trained_model_tells_its_story()
+    {
+        string model = TestData.Shared("data/weights/stories260K-converted/stories260K-f32.gguf");
+        string expected = File.ReadAllText(TestData.Shared("data/weights/stories260K/expected_greedy_200steps.txt"));
+        FlintProcess.Result run = FlintProcess.Run(["run", model, "--prompt", "", "--temperature", "0", "--max-tokens", "200"]);
+        Assert.Equal(expected.TrimEnd('\n'), run.Output.TrimEnd('\n'));
+    }
+
+    [Fact]
+    public void Too_long_a_prompt_names_both_lengths()
+    {
+        FlintProcess.Result run = FlintProcess.Run(["run", Model(), "--ctx", "16", "--prompt", new string('x', 100)]);
+        Assert.Equal(1, run.Code);
+        Assert.Contains("16", run.Complaint, StringComparison.Ordinal);
+        Assert.Equal(2, FlintProcess.Run(["run", Model(), "--temperature", "-1"]).Code);
+        Assert.Equal(2, FlintProcess.Run(["run", Model(), "--top-p", "2"]).Code);
+    }
+
+    [Fact]
+    public async Task Ctrl_c_stops_the_answer_and_not_the_chat()
+    {
+        if (OperatingSystem.IsWindows()) Assert.Skip("signals are sent with kill");
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (string argument in new[] { Path.Combine(AppContext.BaseDirectory, "flint.dll"), "run", Model(), "--temperature", "0", "--ctx", "200000", "--threads", "1" })
+            start.ArgumentList.Add(argument);
+        using Process child = Process.Start(start)!;
+        Task<string> errors = child.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        child.StandardInput.WriteLine("hello");
+        child.StandardInput.Flush();
+        var buffer = new char[1];
+        Assert.Equal(1, await child.StandardOutput.ReadAsync(buffer.AsMemory(), TestContext.Current.CancellationToken)); // it is answering
+        using (Process kill = Process.Start("kill", ["-INT", child.Id.ToString()]))
+            await kill.WaitForExitAsync(TestContext.Current.CancellationToken);
+        child.StandardInput.WriteLine("/exit");
+        child.StandardInput.Close();
+        string rest = await child.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await child.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.Equal((0, ""), (child.ExitCode, await errors));
+        Assert.EndsWith("\n", rest, StringComparison.Ordinal);
+    }
+}
