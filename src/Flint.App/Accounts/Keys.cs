@@ -6,14 +6,6 @@ using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
-/// <summary>A key as the store knows it: everything but the secret.</summary>
-/// <param name="Id">Its number.</param>
-/// <param name="Name">What its owner calls it.</param>
-/// <param name="Prefix">The first characters of the secret, enough to recognise it by.</param>
-/// <param name="Created">When it was made, Unix milliseconds.</param>
-/// <param name="Revoked">When it was revoked, Unix milliseconds; null while it works.</param>
-public sealed record Key(long Id, string Name, string Prefix, long Created, long? Revoked);
-
 /// <summary>
 /// API keys. A secret is 32 random bytes, shown once when made; the store keeps its SHA-256 only. (A slow password hash
 /// adds nothing where the secret itself has 256 bits.) Looking a key up by its hash compares nothing byte by byte against

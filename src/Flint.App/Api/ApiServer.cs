@@ -11,19 +11,6 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace Flint.App.Api;
 
-/// <summary>Where and how a server listens.</summary>
-public sealed record ApiOptions
-{
-    /// <summary>The address to listen at.</summary>
-    public IPAddress Address { get; init; } = IPAddress.Loopback;
-
-    /// <summary>The port; 0 takes a free one.</summary>
-    public int Port { get; init; } = 8080;
-
-    /// <summary>Whether requests need a key. Without keys only loopback addresses are allowed.</summary>
-    public bool RequireKeys { get; init; } = true;
-}
-
 /// <summary>The HTTP server over one or more models: the gate, then the routes.</summary>
 public sealed class ApiServer : IAsyncDisposable
 {
@@ -33,6 +20,7 @@ public sealed class ApiServer : IAsyncDisposable
     private readonly Ledger _ledger;
     private readonly ApiCounters _counters = new();
     private readonly IReadOnlyList<ServedModel> _models;
+    private Uri? _address;
     private bool _stopped;
 
     /// <summary>Puts a server together; it listens from <see cref="StartAsync"/> on.</summary>
@@ -66,7 +54,8 @@ public sealed class ApiServer : IAsyncDisposable
     }
 
     /// <summary>Where it listens, once started.</summary>
-    public Uri Address => new(_app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
+    /// <exception cref="FlintException">It never listened.</exception>
+    public Uri Address => _address ?? throw new FlintException(FaultSide.Bug, "not_listening", "The server has no address before it is started.");
 
     /// <summary>Begins to listen.</summary>
     /// <exception cref="FlintException">Machine: the address cannot be had.</exception>
@@ -75,6 +64,7 @@ public sealed class ApiServer : IAsyncDisposable
         try
         {
             await _app.StartAsync();
+            _address = new Uri(_app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
         }
         catch (IOException error)
         {

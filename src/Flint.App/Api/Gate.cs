@@ -5,11 +5,6 @@ using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
 
-/// <summary>Marks a route whose requests are metered.</summary>
-/// <param name="IdPrefix">What the ids of its responses begin with.</param>
-/// <param name="PromptParameter">The field that holds the prompt, named where the prompt is too long.</param>
-internal sealed record MeteredRoute(string IdPrefix, string PromptParameter);
-
 /// <summary>
 /// What every request passes, once, above all routes: counting, the key, the meter, and the one place where a failure becomes
 /// an answer. A route below it only says what is right.

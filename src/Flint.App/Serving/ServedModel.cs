@@ -1,28 +1,13 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
+using Flint.Dialects;
 using Flint.Engine;
 using Flint.Models;
 using Flint.Tokens;
 using Flint.Weights;
 
 namespace Flint.App.Serving;
-
-/// <summary>The sizes a model is served with.</summary>
-public sealed record ServingOptions
-{
-    /// <summary>Sequences computed at once.</summary>
-    public int Parallel { get; init; } = 32;
-
-    /// <summary>Sequences that may wait for their turn; one more is refused.</summary>
-    public int Waiting { get; init; } = 256;
-
-    /// <summary>Longest prompt and answer together, in tokens; 0 for the model's own.</summary>
-    public int ContextLength { get; init; }
-
-    /// <summary>Threads that compute; 0 for one per core.</summary>
-    public int Threads { get; init; }
-}
 
 /// <summary>A loaded model with all it takes to talk to it: tokenizer, chat template, dialect, and a running engine.</summary>
 public sealed partial class ServedModel : IDisposable
@@ -39,12 +24,17 @@ public sealed partial class ServedModel : IDisposable
         Tokenizer = Tokenizer.FromGguf(file.Metadata);
         if (Tokenizer.Count > model.Config.VocabularySize)
             throw FlintException.File("vocabulary_size", $"{file.Path}: the tokenizer has {Tokenizer.Count} tokens, the model's logits only {model.Config.VocabularySize}.");
+        string? template = file.Metadata.GetOr<string?>("tokenizer.chat_template", null);
+        Template = ChatTemplate.Parse(template ?? PlainTemplate);
         _controlText = new ControlText(Tokenizer);
         Created = File.GetLastWriteTimeUtc(file.Path);
         Fingerprint = MakeFingerprint(file);
         Description = $"{model.Config.Architecture}, {file.FileBytes / (1024.0 * 1024):F0} MiB, context {model.Config.ContextLength}, {model.Threads} threads, {Model.InstructionSets}";
         Engine = new Engine.Engine(model, Tokenizer, new EngineOptions { MaxRunning = options.Parallel, MaxWaiting = options.Waiting });
     }
+
+    /// <summary>Without a template of its own a model continues the text: the messages' contents, a line each.</summary>
+    private const string PlainTemplate = "{% for message in messages %}{{ message.content }}{% if not loop.last %}{{ '\\n' }}{% endif %}{% endfor %}";
 
     /// <summary>Its name in the API.</summary>
     public string Name { get; }
@@ -54,6 +44,9 @@ public sealed partial class ServedModel : IDisposable
 
     /// <summary>Its tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
+
+    /// <summary>Its chat template; where the file has none, one that joins the messages' contents.</summary>
+    public ChatTemplate Template { get; }
 
     /// <summary>The engine that runs it, started.</summary>
     public Engine.Engine Engine { get; }
@@ -66,6 +59,12 @@ public sealed partial class ServedModel : IDisposable
 
     /// <summary>One line for a person: family, size, context, threads.</summary>
     public string Description { get; }
+
+    /// <summary>The text of the token that begins a sequence, for templates; null where there is none.</summary>
+    public string? BosText => Tokenizer.Bos is int id ? Tokenizer.Text(id) : null;
+
+    /// <summary>The text of the token that ends a sequence, for templates; null where there is none.</summary>
+    public string? EosText => Tokenizer.Eos is int id ? Tokenizer.Text(id) : null;
 
     /// <summary>The longest prompt and answer together, in tokens.</summary>
     public int ContextLength => Engine.ContextLength;
@@ -111,6 +110,21 @@ public sealed partial class ServedModel : IDisposable
         var ids = new List<int>();
         AddBos(ids, prompt);
         Tokenizer.Encode(prompt, parseSpecial: true, ids);
+        return [.. ids];
+    }
+
+    /// <summary>Renders a conversation with the model's template and encodes it.</summary>
+    /// <param name="input">The conversation; all its texts count as a stranger's.</param>
+    /// <exception cref="FlintException">Caller: the template refuses the conversation.</exception>
+    public int[] Encode(TemplateInput input)
+    {
+        (string prompt, char? mark) = PromptRenderer.Render(Template, input, _controlText);
+        var ids = new List<int>();
+        AddBos(ids, prompt);
+        if (mark is char found)
+            _controlText.Encode(prompt, found, ids);
+        else
+            Tokenizer.Encode(prompt, parseSpecial: true, ids);
         return [.. ids];
     }
 

@@ -1,0 +1,16 @@
+using System.Net;
+
+namespace Flint.App.Api;
+
+/// <summary>Where and how a server listens.</summary>
+public sealed record ApiOptions
+{
+    /// <summary>The address to listen at.</summary>
+    public IPAddress Address { get; init; } = IPAddress.Loopback;
+
+    /// <summary>The port; 0 takes a free one.</summary>
+    public int Port { get; init; } = 8080;
+
+    /// <summary>Whether requests need a key. Without keys only loopback addresses are allowed.</summary>
+    public bool RequireKeys { get; init; } = true;
+}

@@ -1,0 +1,17 @@
+namespace Flint.App.Serving;
+
+/// <summary>The sizes a model is served with.</summary>
+public sealed record ServingOptions
+{
+    /// <summary>Sequences computed at once.</summary>
+    public int Parallel { get; init; } = 32;
+
+    /// <summary>Sequences that may wait for their turn; one more is refused.</summary>
+    public int Waiting { get; init; } = 256;
+
+    /// <summary>Longest prompt and answer together, in tokens; 0 for the model's own.</summary>
+    public int ContextLength { get; init; }
+
+    /// <summary>Threads that compute; 0 for one per core.</summary>
+    public int Threads { get; init; }
+}

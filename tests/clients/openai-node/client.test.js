@@ -1,0 +1,104 @@
+// Talks to a running flint serve (FLINT_URL, FLINT_KEY, model "tiny") with the official client, unmodified.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import OpenAI from "openai";
+
+const client = new OpenAI({ baseURL: `${process.env.FLINT_URL}v1`, apiKey: process.env.FLINT_KEY, maxRetries: 0 });
+const model = "tiny";
+const messages = [
+  { role: "system", content: "hello" },
+  { role: "user", content: [{ type: "text", text: "the hello" }] },
+];
+const drawn = { model, messages, seed: 7, max_completion_tokens: 24 };
+
+test("a chat answer", async () => {
+  const answer = await client.chat.completions.create(drawn);
+  assert.equal(answer.object, "chat.completion");
+  assert.equal(answer.choices[0].message.role, "assistant");
+  assert.equal(typeof answer.choices[0].message.content, "string");
+  assert.ok(["stop", "length"].includes(answer.choices[0].finish_reason));
+  assert.equal(answer.usage.total_tokens, answer.usage.prompt_tokens + answer.usage.completion_tokens);
+  assert.ok(answer.usage.completion_tokens <= 24);
+});
+
+test("a chat stream says the same, and its usage at the end", async () => {
+  const whole = await client.chat.completions.create(drawn);
+  const stream = await client.chat.completions.create({ ...drawn, stream: true, stream_options: { include_usage: true } });
+  let text = "";
+  let finish = null;
+  let usage = null;
+  for await (const chunk of stream) {
+    text += chunk.choices[0]?.delta.content ?? "";
+    finish = chunk.choices[0]?.finish_reason ?? finish;
+    usage = chunk.usage ?? usage;
+  }
+  assert.equal(text, whole.choices[0].message.content);
+  assert.equal(finish, whole.choices[0].finish_reason);
+  assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
+});
+
+test("the client's own stream helper puts a message together", async () => {
+  const final = await client.chat.completions.stream({ ...drawn }).finalChatCompletion();
+  const whole = await client.chat.completions.create(drawn);
+  assert.equal(final.choices[0].message.content, whole.choices[0].message.content);
+});
+
+test("log-probabilities", async () => {
+  const answer = await client.chat.completions.create({ ...drawn, logprobs: true, top_logprobs: 3 });
+  const scores = answer.choices[0].logprobs.content;
+  assert.ok(scores.length > 0);
+  for (const score of scores) {
+    assert.ok(score.logprob <= 0);
+    assert.equal(score.top_logprobs.length, 3);
+    assert.ok(Array.isArray(score.bytes));
+  }
+});
+
+test("several choices", async () => {
+  const answer = await client.chat.completions.create({ ...drawn, n: 3 });
+  assert.deepEqual(answer.choices.map((c) => c.index), [0, 1, 2]);
+});
+
+test("plain completions", async () => {
+  const answer = await client.completions.create({ model, prompt: "hello", max_tokens: 0, echo: true, logprobs: 2 });
+  assert.equal(answer.choices[0].text, "hello");
+  assert.equal(answer.choices[0].logprobs.token_logprobs[0], null);
+});
+
+test("models", async () => {
+  const ids = [];
+  for await (const one of client.models.list()) ids.push(one.id);
+  assert.deepEqual(ids, [model]);
+  assert.equal((await client.models.retrieve(model)).object, "model");
+});
+
+test("errors are the client's own kinds", async () => {
+  await assert.rejects(client.chat.completions.create({ ...drawn, temperature: 9 }), (error) => {
+    assert.ok(error instanceof OpenAI.BadRequestError);
+    assert.equal(error.param, "temperature");
+    return true;
+  });
+  await assert.rejects(client.chat.completions.create({ ...drawn, model: "none" }), (error) => {
+    assert.ok(error instanceof OpenAI.NotFoundError);
+    assert.equal(error.code, "model_not_found");
+    return true;
+  });
+  await assert.rejects(client.chat.completions.create({ ...drawn, messages: [{ role: "user", content: "hello ".repeat(2000) }] }), (error) => {
+    assert.equal(error.code, "context_length_exceeded");
+    return true;
+  });
+  const stranger = new OpenAI({ baseURL: client.baseURL, apiKey: "sk-flint-wrong", maxRetries: 0 });
+  await assert.rejects(stranger.models.list(), (error) => {
+    assert.ok(error instanceof OpenAI.AuthenticationError);
+    assert.equal(error.code, "invalid_api_key");
+    return true;
+  });
+});
+
+test("leaving a stream early", async () => {
+  const stream = await client.chat.completions.create({ ...drawn, stream: true });
+  for await (const chunk of stream) {
+    assert.equal(chunk.object, "chat.completion.chunk");
+    break;
+  }
+});
