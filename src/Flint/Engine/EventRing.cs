@@ -39,12 +39,14 @@ internal sealed class EventRing : IValueTaskSource<bool>
     private byte[] _pending = new byte[64];
     private int _pendingCount;
     private int _consumedText;
+    private int _previous; // the token before the next
     private bool _finishedRead;
 
-    /// <summary>A ring of at least <paramref name="capacity"/> events with <paramref name="tops"/> alternatives each.</summary>
-    public EventRing(TokenTable table, int capacity, int tops)
+    /// <summary>A ring of at least <paramref name="capacity"/> events with <paramref name="tops"/> alternatives each, for what follows <paramref name="previous"/>.</summary>
+    public EventRing(TokenTable table, int previous, int capacity, int tops)
     {
         _table = table;
+        _previous = previous;
         _capacity = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Max(capacity, 2));
         _tops = tops;
         _tokens = new int[_capacity];
@@ -239,7 +241,7 @@ internal sealed class EventRing : IValueTaskSource<bool>
         }
         else
         {
-            Append(_table.Bytes(token));
+            Append(_table.Bytes(token, _previous));
         }
 
         TopLogprob[]? top = null;
@@ -257,6 +259,7 @@ internal sealed class EventRing : IValueTaskSource<bool>
             Logprob = _logprobs[at],
             Top = top,
         };
+        _previous = token;
         Volatile.Write(ref _read, _read + 1);
     }
 

@@ -47,7 +47,7 @@ public sealed class Sequence
         Prompt.Tokens.CopyTo(_tokens);
         _length = Prompt.Length;
         State = new SequenceState(engine.Pool, Prompt.Length + MaxOutput);
-        Ring = new EventRing(engine.Table, Math.Min(engine.EventCapacity, MaxOutput), plan.Tops);
+        Ring = new EventRing(engine.Table, Prompt.Tokens[^1], Math.Min(engine.EventCapacity, MaxOutput), plan.Tops);
         Samples = samples;
     }
 

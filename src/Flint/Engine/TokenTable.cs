@@ -9,24 +9,33 @@ internal sealed class TokenTable
     private readonly int[] _starts; // Count + 1 offsets into _bytes
     private readonly bool[] _special;
     private readonly bool[] _ends;
+    private readonly bool[] _begins; // text after it begins anew
+    private readonly bool _stripsSpace;
 
     /// <summary>Lays out a vocabulary.</summary>
     /// <param name="pieces">The bytes each token prints.</param>
     /// <param name="special">The special tokens.</param>
     /// <param name="endOfGeneration">The tokens that end generation.</param>
-    public TokenTable(IReadOnlyList<byte[]> pieces, IReadOnlySet<int> special, IReadOnlySet<int> endOfGeneration)
+    /// <param name="begins">The tokens after which a text begins.</param>
+    /// <param name="stripsSpace">Whether a text's first token prints without its leading space, as in SentencePiece.</param>
+    public TokenTable(
+        IReadOnlyList<byte[]> pieces, IReadOnlySet<int> special, IReadOnlySet<int> endOfGeneration,
+        IReadOnlySet<int> begins, bool stripsSpace)
     {
+        _stripsSpace = stripsSpace;
         _starts = new int[pieces.Count + 1];
         for (int i = 0; i < pieces.Count; i++)
             _starts[i + 1] = checked(_starts[i] + pieces[i].Length);
         _bytes = new byte[_starts[^1]];
         _special = new bool[pieces.Count];
         _ends = new bool[pieces.Count];
+        _begins = new bool[pieces.Count];
         for (int i = 0; i < pieces.Count; i++)
         {
             pieces[i].CopyTo(_bytes, _starts[i]);
             _special[i] = special.Contains(i);
             _ends[i] = endOfGeneration.Contains(i);
+            _begins[i] = begins.Contains(i);
         }
     }
 
@@ -34,6 +43,8 @@ internal sealed class TokenTable
     public static TokenTable Of(Tokenizer tokenizer, int vocabularySize)
     {
         var special = new HashSet<int>();
+        var begins = new HashSet<int>();
+        bool stripsSpace = false;
         byte[][] pieces = new byte[Math.Max(tokenizer.Count, vocabularySize)][];
         for (int i = 0; i < pieces.Length; i++)
         {
@@ -41,15 +52,28 @@ internal sealed class TokenTable
             pieces[i] = known ? tokenizer.Bytes(i).ToArray() : [];
             if (!known || tokenizer.IsSpecial(i))
                 special.Add(i);
+            if (!known)
+                continue;
+            if (tokenizer.BeginsText(i))
+                begins.Add(i);
+            bool atStart = true;
+            stripsSpace |= tokenizer.Piece(i, showSpecial: true, ref atStart).Length < pieces[i].Length;
         }
-        return new TokenTable(pieces, special, tokenizer.EndOfGeneration);
+        return new TokenTable(pieces, special, tokenizer.EndOfGeneration, begins, stripsSpace);
     }
 
     /// <summary>Tokens in all.</summary>
     public int Count => _special.Length;
 
-    /// <summary>The bytes a token prints.</summary>
+    /// <summary>The bytes a token prints by itself.</summary>
     public ReadOnlySpan<byte> Bytes(int token) => _bytes.AsSpan(_starts[token], _starts[token + 1] - _starts[token]);
+
+    /// <summary>The bytes a token prints after another.</summary>
+    public ReadOnlySpan<byte> Bytes(int token, int previous)
+    {
+        ReadOnlySpan<byte> bytes = Bytes(token);
+        return _stripsSpace && _begins[previous] && !_begins[token] && bytes.StartsWith(" "u8) ? bytes[1..] : bytes;
+    }
 
     /// <summary>Whether a token is special.</summary>
     public bool IsSpecial(int token) => _special[token];

@@ -25,6 +25,7 @@ internal sealed class TokenWriter(TokenTable table, Sampler sampler)
             sequence.Ring.NextTops(out Span<int> topTokens, out Span<float> topLogprobs);
             Sampler.Top(logits, logSumExp, topTokens, topLogprobs);
         }
+        int previous = sequence.Tokens[^1];
         sequence.Append(token);
 
         if ((!plan.IgnoreEos && table.EndsGeneration(token)) || IsStopToken(sequence, token))
@@ -40,7 +41,7 @@ internal sealed class TokenWriter(TokenTable table, Sampler sampler)
         else
         {
             int start = matcher.Position;
-            ReadOnlySpan<byte> bytes = table.Bytes(token);
+            ReadOnlySpan<byte> bytes = table.Bytes(token, previous);
             bool stopped = matcher.Push(bytes);
             sequence.Ring.Write(token, logprob, start, start + bytes.Length);
             if (stopped)

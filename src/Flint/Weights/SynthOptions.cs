@@ -1,6 +1,6 @@
 namespace Flint.Weights;
 
-/// <summary>What <see cref="Synth.Write"/> makes.</summary>
+/// <summary>What <see cref="Synth.Write(SynthOptions, string, Action{long, long})"/> makes.</summary>
 public sealed class SynthOptions
 {
     /// <summary>The model to take the shape of, one of <see cref="Synth.Shapes"/>.</summary>

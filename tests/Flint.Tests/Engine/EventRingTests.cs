@@ -11,7 +11,7 @@ public sealed class EventRingTests
     [Fact]
     public void HalfACharacterWaitsForItsRest()
     {
-        var ring = new EventRing(Table, 16, 0);
+        var ring = new EventRing(Table, 8, 16, 0);
         int at = 0;
         foreach (int token in new[] { 4, 5, 6, 8 })
         {
@@ -30,7 +30,7 @@ public sealed class EventRingTests
     [Fact]
     public void HeldBackEventsComeWithTheirOwnTextOnceReleased()
     {
-        var ring = new EventRing(Table, 16, 0);
+        var ring = new EventRing(Table, 8, 16, 0);
         Write(ring, "st", 0);
         ring.Publish(0);
         Assert.False(ring.TryRead(out _));
@@ -42,7 +42,7 @@ public sealed class EventRingTests
     [Fact]
     public void TokensOfAStopStringAreDroppedAndAStraddlingOneIsCut()
     {
-        var ring = new EventRing(Table, 16, 0);
+        var ring = new EventRing(Table, 8, 16, 0);
         Write(ring, "abc", 0);
         ring.Publish(1); // "bc" may begin a stop string
         Write(ring, "stop", 3);
@@ -57,7 +57,7 @@ public sealed class EventRingTests
     [Fact]
     public void TextHeldBackComesBeforeAHiddenToken()
     {
-        var ring = new EventRing(Table, 16, 0);
+        var ring = new EventRing(Table, 8, 16, 0);
         Write(ring, "abc", 0);
         ring.Publish(1);
         ring.Write(Vocabularies.Channel, 0, -1, 3);
@@ -73,7 +73,7 @@ public sealed class EventRingTests
     [Fact]
     public void AFullRingPublishesEvenWhatIsHeldBackButNotItsText()
     {
-        var ring = new EventRing(Table, 4, 0);
+        var ring = new EventRing(Table, 8, 4, 0);
         for (int i = 0; i < 4; i++)
         {
             Assert.False(ring.IsFull);
@@ -91,7 +91,7 @@ public sealed class EventRingTests
     [Fact]
     public void AlternativesTravelWithTheirTokenRoundTheRing()
     {
-        var ring = new EventRing(Table, 4, 2);
+        var ring = new EventRing(Table, 8, 4, 2);
         for (int i = 0; i < 11; i++)
         {
             ring.NextTops(out Span<int> tokens, out Span<float> logprobs);
@@ -107,7 +107,7 @@ public sealed class EventRingTests
     [Fact]
     public async Task WaitersWakeForEventsAndForTheEndAndCanGiveUp()
     {
-        var ring = new EventRing(Table, 8, 0);
+        var ring = new EventRing(Table, 8, 8, 0);
         using var cancellation = new CancellationTokenSource();
         Task<bool> wait = ring.WaitAsync(cancellation.Token).AsTask();
         Assert.False(wait.IsCompleted);
@@ -130,7 +130,7 @@ public sealed class EventRingTests
     [Fact]
     public async Task NothingIsLostBetweenTwoThreads()
     {
-        var ring = new EventRing(Table, 8, 0);
+        var ring = new EventRing(Table, 8, 8, 0);
         const int count = 20_000;
         Task<(int, string)> consumer = Task.Run(async () =>
         {

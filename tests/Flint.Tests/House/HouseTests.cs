@@ -195,6 +195,7 @@ public sealed partial class HouseTests
         XDocument project = XDocument.Load(Path.Combine(TestData.Root, "src/Flint/Flint.csproj"));
         Assert.DoesNotContain(project.Descendants(), e => e.Name.LocalName is "PackageReference" or "ProjectReference" or "FrameworkReference");
         Assert.Equal("Microsoft.NET.Sdk", project.Root!.Attribute("Sdk")!.Value);
+        Assert.Equal("true", project.Descendants("GenerateDocumentationFile").Single().Value); // with it, an undocumented public member is an error
         Assert.All(typeof(FlintException).Assembly.GetReferencedAssemblies(), a => Assert.StartsWith("System.", a.Name, StringComparison.Ordinal));
     }
 

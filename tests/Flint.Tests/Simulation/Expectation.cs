@@ -40,7 +40,7 @@ internal sealed class Expectation
             }
             else
             {
-                foreach (byte b in table.Bytes(token))
+                foreach (byte b in Printed(table, token, history[^2]))
                 {
                     segment.Add(b);
                     int cut = stops.Where(stop => EndsWith(segment, stop)).Select(stop => stop.Length).DefaultIfEmpty(0).Max();
@@ -55,6 +55,13 @@ internal sealed class Expectation
         text.Append(Encoding.UTF8.GetString(segment.ToArray()));
         result.Text = text.ToString();
         return result;
+    }
+
+    // After a special token a space at the beginning is not printed.
+    private static byte[] Printed(TokenTable table, int token, int previous)
+    {
+        byte[] bytes = table.Bytes(token).ToArray();
+        return table.IsSpecial(previous) && !table.IsSpecial(token) && bytes.Length > 0 && bytes[0] == ' ' ? bytes[1..] : bytes;
     }
 
     private static bool EndsWith(List<byte> text, byte[] stop) =>

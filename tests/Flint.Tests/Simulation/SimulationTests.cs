@@ -63,7 +63,7 @@ public sealed class SimulationTests
         {
             if (arrivals && _random.Next(3) == 0)
                 Arrive();
-            if (_clients.Count > 0 && _random.Next(25) == 0)
+            if (arrivals && _clients.Count > 0 && _random.Next(25) == 0)
                 _clients[_random.Next(_clients.Count)].Cancel();
             _time.Advance(TimeSpan.FromMilliseconds(_random.Next(50)));
             var cancelled = _clients.Where(c => c.Cancelled).ToList();
@@ -96,7 +96,7 @@ public sealed class SimulationTests
             // The run met what it was made to meet.
             Assert.True(_finished > 100, $"{_finished} finished");
             Assert.True(_cancelled > 10, $"{_cancelled} cancelled");
-            Assert.True(_forked > 10, $"{_forked} forked");
+            Assert.True(_forked > 5, $"{_forked} forked");
             Assert.True(_refused > 0, "none refused");
             Assert.Equal(0, statistics.Failed);
             Assert.Equal(_refused, statistics.Refused);
@@ -115,6 +115,10 @@ public sealed class SimulationTests
             int[] prompt = _random.Next(4) == 0 ? tail : [.. _prefixes[_random.Next(_prefixes.Length)], .. tail];
             if (prompt.Length > 200)
                 prompt = prompt[..200];
+            if (_random.Next(5) == 0 && _clients.Count > 0)
+                prompt = _clients[_random.Next(_clients.Count)].Prompt; // the same again, often cut at a page border
+            if (_random.Next(3) == 0 && prompt.Length > KvPool.PageTokens)
+                prompt = prompt[..(prompt.Length / KvPool.PageTokens * KvPool.PageTokens)];
             var request = new GenerationRequest
             {
                 Prompt = prompt,
@@ -149,7 +153,7 @@ public sealed class SimulationTests
             }
         }
 
-        private int[] Tokens(int count) => [.. Enumerable.Range(0, count).Select(_ => _random.Next(2, _table.Count))];
+        private int[] Tokens(int count) => [.. Enumerable.Range(0, count).Select(_ => _random.Next(_table.Count))];
     }
 
     private sealed class Client(Sequence sequence, GenerationRequest request)
@@ -160,6 +164,8 @@ public sealed class SimulationTests
         private FinishReason? _finish;
 
         public Sequence Sequence => sequence;
+
+        public int[] Prompt => request.Prompt;
 
         public bool Cancelled { get; private set; }
 

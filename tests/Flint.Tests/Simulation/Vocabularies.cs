@@ -27,10 +27,8 @@ internal static class Vocabularies
             pieces.Add(Encoding.UTF8.GetBytes(word));
         for (int i = pieces.Count; i < count; i++)
             pieces.Add(Encoding.UTF8.GetBytes($"{(char)('d' + i % 20)}{(i % 3 == 0 ? " " : "")}"));
-        return new TokenTable(pieces, new HashSet<int> { End, Channel }, new HashSet<int> { End });
+        return new TokenTable(
+            pieces, new HashSet<int> { End, Channel }, new HashSet<int> { End },
+            new HashSet<int> { End, Channel }, stripsSpace: true);
     }
-
-    /// <summary>Tokens with these texts and nothing special.</summary>
-    public static TokenTable Of(params string[] texts) =>
-        new([.. texts.Select(Encoding.UTF8.GetBytes)], new HashSet<int>(), new HashSet<int>());
 }
