@@ -104,8 +104,8 @@ internal sealed class BraceFormat
             split += 2;
         }
 
-        string spec = split < field.Length ? Expand(field[(split + 1)..], depth - 1) : "";
         object? value = Resolve(name);
+        string spec = split < field.Length ? Expand(field[(split + 1)..], depth - 1) : "";
         value = conversion switch
         {
             '\0' => value,
@@ -125,7 +125,7 @@ internal sealed class BraceFormat
     {
         int i = name.AsSpan().IndexOfAny('.', '[');
         string first = i < 0 ? name : name[..i];
-        object? value = First(first);
+        object? value = name.Length > 0 && first.Length == 0 ? named(first) : First(first);
         while (i >= 0 && i < name.Length)
         {
             if (name[i] == '.')

@@ -5,6 +5,9 @@ namespace Flint.Dialects;
 /// <summary>What the rendering on this thread has spent. A rendering runs on one thread from start to end.</summary>
 internal sealed class Budget
 {
+    /// <summary>The cost of a small object in the units of <see cref="TemplateLimits.Allocation"/>, which are characters.</summary>
+    private const int ObjectUnits = 16;
+
     [ThreadStatic]
     private static Budget? current;
 
@@ -55,8 +58,8 @@ internal sealed class Budget
     {
         if (length > TemplateLimits.TextLength)
             throw TemplateFault.Limit($"a string may have {TemplateLimits.TextLength} characters, this one would have {length}");
-        Charge(length >> 4);
-        Allocate(length);
+        Charge(1 + (length >> 4));
+        Allocate(ObjectUnits + length);
     }
 
     /// <summary>Counts a list of <paramref name="count"/> items about to be made.</summary>
@@ -64,8 +67,22 @@ internal sealed class Budget
     {
         if (count > TemplateLimits.Weight)
             throw TemplateFault.Limit($"a list may have {TemplateLimits.Weight} items, this one would have {count}");
-        Charge(count >> 2);
-        Allocate(count * 8);
+        Charge(4 + (count >> 2));
+        Allocate((2 * ObjectUnits) + (count * 4));
+    }
+
+    /// <summary>Counts one item, with its value, about to be put into a growing list or mapping.</summary>
+    public static void Slot()
+    {
+        Charge(1);
+        Allocate(2 * ObjectUnits);
+    }
+
+    /// <summary>Counts an object of some fields about to be made.</summary>
+    public static void Object()
+    {
+        Charge(4);
+        Allocate(8 * ObjectUnits);
     }
 
     public static void EnterCall()

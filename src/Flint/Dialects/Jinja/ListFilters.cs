@@ -65,7 +65,7 @@ internal static class ListFilters
                 }
 
                 row.Add(item);
-                Budget.Items(1);
+                Budget.Slot();
             }
 
             if (row.Count == 0)

@@ -26,7 +26,7 @@ internal sealed class LoopContext(object? iterable, IEnumerable<object?> items, 
                 while (enumerator.MoveNext())
                 {
                     rest.Add(enumerator.Current);
-                    Budget.Items(1);
+                    Budget.Slot();
                 }
 
                 enumerator = rest.GetEnumerator();

@@ -325,8 +325,6 @@ internal sealed partial class Parser
     /// <summary>An assignment target: a name, several, or a namespace attribute where allowed.</summary>
     private Target ParseTarget(bool withNamespace, string? until)
     {
-        if (withNamespace && Current.Kind == TokenKind.Name && !IsConstantName(Current.Text) && Following.IsOperator("."))
-            return ParseNamespaceTarget();
         int line = Current.Line;
         var items = new List<Target>();
         bool tuple = false;
@@ -336,7 +334,7 @@ internal sealed partial class Parser
                 || (until is not null && Current.IsName(until));
             if (ended && items.Count > 0)
                 break;
-            bool attribute = withNamespace && Current.Kind == TokenKind.Name && Following.IsOperator(".");
+            bool attribute = withNamespace && Current.Kind == TokenKind.Name && !IsConstantName(Current.Text) && Following.IsOperator(".");
             items.Add(attribute ? ParseNamespaceTarget() : ToTarget(ParsePrimary()));
             if (!TakeOperator(","))
                 break;

@@ -247,7 +247,7 @@ internal static class StringMethods
                 break;
             if (parts.Count >= limit)
             {
-                parts.Add(text[start..end]);
+                parts.Add(backward ? text[..end] : text[start..end]);
                 break;
             }
 

@@ -15,7 +15,7 @@ internal static class TemplateLimits
     /// <summary>Characters of rendered output, and of any one string.</summary>
     public const int TextLength = 1 << 25;
 
-    /// <summary>Characters and list slots created over a whole rendering, dropped ones included.</summary>
+    /// <summary>Memory created over a whole rendering, dropped values included, in characters.</summary>
     public const long Allocation = 1L << 28;
 
     /// <summary>Values in one list, tuple or mapping, counting what it nests.</summary>

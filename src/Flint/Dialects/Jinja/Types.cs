@@ -102,7 +102,7 @@ internal static class Types
         foreach (object? item in Iterate(value))
         {
             items.Add(item);
-            Budget.Items(1);
+            Budget.Slot();
         }
 
         return [.. items];

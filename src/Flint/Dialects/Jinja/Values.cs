@@ -17,32 +17,43 @@ internal sealed class Missing
 /// <summary>What a name, attribute or item that does not exist evaluates to: prints as nothing, is false, raises when used further.</summary>
 internal sealed class Undefined
 {
-    private readonly string message;
-    private readonly string kind;
+    private readonly string? hint;
+    private readonly object? owner;
+    private readonly object? name;
+    private readonly bool isUnsafe;
 
-    private Undefined(string message, string kind)
+    private Undefined(string? hint, object? owner, object? name, bool isUnsafe = false)
     {
-        this.message = message;
-        this.kind = kind;
+        this.hint = hint;
+        this.owner = owner;
+        this.name = name;
+        this.isUnsafe = isUnsafe;
     }
 
-    public static Undefined Named(string name) => new($"{Printer.Repr(name)} is undefined", "UndefinedError");
+    public static Undefined Named(string name) => new(null, Missing.Value, name);
 
-    public static Undefined Hint(string hint) => new(hint, "UndefinedError");
+    public static Undefined Hint(string hint) => new(hint, null, null);
 
     /// <summary>A member that exists but that the sandbox keeps from templates.</summary>
-    public static Undefined Unsafe(object? owner, string name) =>
-        new($"access to attribute {Printer.Repr(name)} of {Printer.Repr(Types.Name(owner))} object is unsafe.", "SecurityError");
+    public static Undefined Unsafe(object? owner, string name) => new(null, owner, name, true);
 
-    public static Undefined Member(object? owner, object? name)
+    public static Undefined Member(object? owner, object? name) => new(null, owner, name);
+
+    public TemplateFault Fault() => new(isUnsafe ? "SecurityError" : "UndefinedError", Message());
+
+    private string Message()
     {
+        if (hint is not null)
+            return hint;
+        if (owner is Missing)
+            return $"{Printer.Repr(name)} is undefined";
+        if (isUnsafe)
+            return $"access to attribute {Printer.Repr(name)} of {Printer.Repr(Types.Name(owner))} object is unsafe.";
         string described = Types.ObjectRepr(owner);
         return PyText.TryGet(name, out string? text)
-            ? new($"{Printer.Repr(described)} has no attribute {Printer.Repr(text)}", "UndefinedError")
-            : new($"{described} has no element {Printer.Repr(name)}", "UndefinedError");
+            ? $"{Printer.Repr(described)} has no attribute {Printer.Repr(text)}"
+            : $"{described} has no element {Printer.Repr(name)}";
     }
-
-    public TemplateFault Fault() => new(kind, message);
 }
 
 /// <summary>A string marked as safe HTML; joined with other strings it escapes them, as MarkupSafe does.</summary>
@@ -142,6 +153,8 @@ internal sealed class PyDict : System.Collections.IEnumerable
     private readonly OrderedDictionary<object, object?> entries = new(KeyComparer.Instance);
     private long weight = 1;
 
+    public PyDict() => Budget.Object();
+
     public int Count => entries.Count;
 
     public int Weight => Weights.Checked(weight);
@@ -156,7 +169,7 @@ internal sealed class PyDict : System.Collections.IEnumerable
     {
         set
         {
-            Budget.Items(1);
+            Budget.Slot();
             weight += Weights.Of(value) + Weights.Of(key);
             Weights.Checked(weight);
             entries[key ?? NoneKey] = value;
@@ -254,12 +267,19 @@ internal sealed record PyRange(long Start, long Stop, long Step)
 }
 
 /// <summary>An iterator: read once, front to back.</summary>
-internal sealed class PyIterator(IEnumerable<object?> source, string typeName = "generator")
+internal sealed class PyIterator
 {
-    private readonly IEnumerator<object?> enumerator = source.GetEnumerator();
+    private readonly IEnumerator<object?> enumerator;
     private bool running;
 
-    public string TypeName { get; } = typeName;
+    public PyIterator(IEnumerable<object?> source, string typeName = "generator")
+    {
+        Budget.Object();
+        enumerator = source.GetEnumerator();
+        TypeName = typeName;
+    }
+
+    public string TypeName { get; }
 
     public bool TryNext(out object? value)
     {
