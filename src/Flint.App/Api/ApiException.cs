@@ -71,6 +71,8 @@ internal sealed class ApiException : Exception
                 return new(bad.StatusCode, "invalid_request_error", "bad_request", null, bad.Message, bad);
             case FlintException { Side: FaultSide.Caller } fault:
                 return new(StatusCodes.Status400BadRequest, "invalid_request_error", fault.Code, promptParameter, fault.Message, fault);
+            case FlintException { Code: "shutting_down" }:
+                return Stopping();
             case FlintException { Side: FaultSide.Limit } fault:
                 return new(StatusCodes.Status429TooManyRequests, "rate_limit_error", fault.Code, null, fault.Message, fault)
                 {

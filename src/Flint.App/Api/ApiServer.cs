@@ -41,6 +41,7 @@ public sealed class ApiServer : IAsyncDisposable
         var gate = new Gate(options.RequireKeys ? new Keys(store, TimeProvider.System) : null, _ledger, _counters);
         var list = new Models(models);
         var health = new Health(models, _counters);
+        var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
 
         _app.UseRouting();
@@ -50,7 +51,8 @@ public sealed class ApiServer : IAsyncDisposable
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
         v1.MapGet("/models/{**id}", list.GetAsync);
-        v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("cmpl-", "prompt"));
+        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages"));
+        v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt"));
     }
 
     /// <summary>Where it listens, once started.</summary>

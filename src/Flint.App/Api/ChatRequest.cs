@@ -22,13 +22,10 @@ internal sealed class ChatRequest
     /// <summary>Whether one answer may call several tools.</summary>
     public required bool ParallelToolCalls { get; init; }
 
-    /// <summary>Whether the caller asked for an answer without reasoning.</summary>
-    public bool HidesReasoning => Effort == "none";
-
     /// <summary>How hard to think; null for the model's own way.</summary>
     public required string? Effort { get; init; }
 
-    /// <summary>Variables for the model's chat template.</summary>
+    /// <summary>The caller's own variables for the model's chat template.</summary>
     public required IReadOnlyDictionary<string, object?> TemplateVariables { get; init; }
 
     /// <summary>Reads and checks a body.</summary>
@@ -45,7 +42,6 @@ internal sealed class ChatRequest
             throw ApiException.Invalid("top_logprobs", "invalid_value", "Invalid 'top_logprobs': 'logprobs' must be true to use it.");
         int? maxTokens = body.Int("max_completion_tokens", 1, int.MaxValue);
         int? maxTokensOld = body.Int("max_tokens", 1, int.MaxValue);
-        string? effort = body.Choice("reasoning_effort", Efforts);
         return new ChatRequest
         {
             Generation = generation,
@@ -53,8 +49,8 @@ internal sealed class ChatRequest
             MaxTokens = maxTokens ?? maxTokensOld ?? int.MaxValue,
             TopLogprobs = logprobs ? top ?? 0 : -1,
             ParallelToolCalls = body.Flag("parallel_tool_calls") ?? true,
-            Effort = effort,
-            TemplateVariables = ReadTemplateVariables(body, effort),
+            Effort = body.Choice("reasoning_effort", Efforts),
+            TemplateVariables = ReadTemplateVariables(body),
         };
     }
 
@@ -84,22 +80,9 @@ internal sealed class ChatRequest
         }
     }
 
-    private static Dictionary<string, object?> ReadTemplateVariables(JsonFields body, string? effort)
+    private static Dictionary<string, object?> ReadTemplateVariables(JsonFields body)
     {
         var variables = new Dictionary<string, object?>();
-        if (effort is not null)
-        {
-            // Templates differ in what they call it; one that does not know a name passes it over.
-            variables["reasoning_effort"] = effort;
-            variables["reasoning_strength"] = effort switch
-            {
-                "none" or "minimal" or "low" => "low",
-                "xhigh" or "max" => "xhigh",
-                _ => effort,
-            };
-            variables["enable_thinking"] = effort != "none";
-        }
-
         if (body.Object("chat_template_kwargs") is JsonFields own)
         {
             foreach (JsonProperty property in own.Element.EnumerateObject())

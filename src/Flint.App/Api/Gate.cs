@@ -37,7 +37,7 @@ internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
             if (route is not null)
             {
                 string id = route.IdPrefix + RandomNumberGenerator.GetHexString(32, lowercase: true);
-                meter = new RequestMeter(ledger, counters, id, context.Request.Path.Value!.ToLowerInvariant(), key?.Id);
+                meter = new RequestMeter(ledger, counters, id, route.Path, key?.Id);
                 context.Features.Set(meter);
                 context.Response.Headers["x-request-id"] = id;
             }

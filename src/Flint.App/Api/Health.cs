@@ -26,6 +26,10 @@ internal sealed class Health(IReadOnlyList<ServedModel> served, ApiCounters coun
             text.Append($"flint_requests_total{{route=\"{endpoint}\",status=\"{status}\"}} {count}\n");
         Head(text, "flint_requests_in_flight", "gauge", "Requests being answered, this one among them.");
         text.Append($"flint_requests_in_flight {counters.InFlight}\n");
+        Head(text, "flint_managed_heap_bytes", "gauge", "Bytes of the managed heap; weights, keys and values are outside it.");
+        text.Append($"flint_managed_heap_bytes {GC.GetTotalMemory(forceFullCollection: false)}\n");
+        Head(text, "flint_resident_bytes", "gauge", "Bytes of memory the process occupies.");
+        text.Append($"flint_resident_bytes {Environment.WorkingSet}\n");
 
         Family(text, "flint_sequences_running", "gauge", "Sequences being computed.", s => s.Running);
         Family(text, "flint_sequences_waiting", "gauge", "Sequences waiting for room.", s => s.Waiting);

@@ -1,6 +1,7 @@
 namespace Flint.App.Api;
 
 /// <summary>Marks a route whose requests are metered.</summary>
+/// <param name="Path">Its path, as records and metrics name it.</param>
 /// <param name="IdPrefix">What the ids of its responses begin with.</param>
 /// <param name="PromptParameter">The field that holds the prompt, named where the prompt is too long.</param>
-internal sealed record MeteredRoute(string IdPrefix, string PromptParameter);
+internal sealed record MeteredRoute(string Path, string IdPrefix, string PromptParameter);

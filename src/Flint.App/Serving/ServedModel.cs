@@ -26,6 +26,8 @@ public sealed partial class ServedModel : IDisposable
             throw FlintException.File("vocabulary_size", $"{file.Path}: the tokenizer has {Tokenizer.Count} tokens, the model's logits only {model.Config.VocabularySize}.");
         string? template = file.Metadata.GetOr<string?>("tokenizer.chat_template", null);
         Template = ChatTemplate.Parse(template ?? PlainTemplate);
+        Dialect = Dialect.Detect(template, Tokenizer);
+        ChatStops = [.. Dialect.StopTokens.Where(IsForeignStop)];
         _controlText = new ControlText(Tokenizer);
         Created = File.GetLastWriteTimeUtc(file.Path);
         Fingerprint = MakeFingerprint(file);
@@ -47,6 +49,12 @@ public sealed partial class ServedModel : IDisposable
 
     /// <summary>Its chat template; where the file has none, one that joins the messages' contents.</summary>
     public ChatTemplate Template { get; }
+
+    /// <summary>How to read its answers.</summary>
+    public Dialect Dialect { get; }
+
+    /// <summary>Control tokens that end an answer in this dialect and that the file does not name as such; stop strings of a chat.</summary>
+    public IReadOnlyList<string> ChatStops { get; }
 
     /// <summary>The engine that runs it, started.</summary>
     public Engine.Engine Engine { get; }
@@ -116,7 +124,7 @@ public sealed partial class ServedModel : IDisposable
     /// <summary>Renders a conversation with the model's template and encodes it.</summary>
     /// <param name="input">The conversation; all its texts count as a stranger's.</param>
     /// <exception cref="FlintException">Caller: the template refuses the conversation.</exception>
-    public int[] Encode(TemplateInput input)
+    public ChatPrompt Encode(TemplateInput input)
     {
         (string prompt, char? mark) = PromptRenderer.Render(Template, input, _controlText);
         var ids = new List<int>();
@@ -125,7 +133,7 @@ public sealed partial class ServedModel : IDisposable
             _controlText.Encode(prompt, found, ids);
         else
             Tokenizer.Encode(prompt, parseSpecial: true, ids);
-        return [.. ids];
+        return new ChatPrompt([.. ids], Dialect.OpensReasoning(prompt));
     }
 
     /// <summary>Ends every sequence and frees the memory.</summary>
@@ -134,6 +142,9 @@ public sealed partial class ServedModel : IDisposable
         Engine.Dispose();
         Model.Dispose();
     }
+
+    private bool IsForeignStop(string text) =>
+        Tokenizer.TryId(text, out int id) && Tokenizer.IsSpecial(id) && !Tokenizer.EndOfGeneration.Contains(id);
 
     // Templates that print the token themselves do not get a second one.
     private void AddBos(List<int> ids, string prompt)

@@ -53,6 +53,7 @@ internal unsafe struct Activations
     public static long ScaleBytes(int rows, int columns) => (long)rows * (columns / BlockLength) * sizeof(BlockScale);
 
     /// <summary>Quantizes rows [from, to): per block of 32, the largest magnitude becomes 127, ties to even.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Quantize<TLanes>(in Activations a, int from, int to)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -69,6 +70,7 @@ internal unsafe struct Activations
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void QuantizeBlocks<TLanes>(float* x, sbyte* codes, BlockScale* scales, int blocks)
         where TLanes : struct, ILanes<TLanes>
     {

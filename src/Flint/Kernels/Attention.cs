@@ -71,6 +71,7 @@ internal static unsafe class Attention
 
     private static int Padded(int length) => (length + 15) & ~15;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run<TLanes>(in AttentionItem item, float* scratch)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -141,6 +142,7 @@ internal static unsafe class Attention
     private static float* Query(in AttentionItem item, int query) =>
         item.Queries + (long)(query / item.Group) * item.QueryStride + query % item.Group * item.HeadLength;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Page1<TLanes>(in AttentionItem item, int page, int query, int from, int to, float* sum, float* maximum, float* total, float* scores)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -178,6 +180,7 @@ internal static unsafe class Attention
     }
 
     /// <summary>As four <see cref="Page1"/>, reading keys and values once.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Page4<TLanes>(in AttentionItem item, int page, int query, int from, int to, float* sum, float* maxima, float* totals, float* scores)
         where TLanes : struct, ILanes<TLanes>
     {

@@ -55,6 +55,7 @@ internal static unsafe class Elementwise
     }
 
     /// <summary>y = x / √(mean x² + ε) ⊙ w; without weights where <paramref name="w"/> is null. y may be x.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void RmsNorm<TLanes>(float* x, float* w, float* y, int n, float epsilon)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -84,6 +85,7 @@ internal static unsafe class Elementwise
     }
 
     /// <summary>x += y.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Add<TLanes>(float* x, float* y, int n)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -93,6 +95,7 @@ internal static unsafe class Elementwise
     }
 
     /// <summary>gate = gate · sigmoid(gate) ⊙ up.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SwiGlu<TLanes>(float* gate, float* up, int n)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -111,6 +114,7 @@ internal static unsafe class Elementwise
     }
 
     /// <summary>x = x ⊙ sigmoid(gate).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SigmoidGate<TLanes>(float* x, float* gate, int n)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -121,6 +125,7 @@ internal static unsafe class Elementwise
     }
 
     /// <summary>x = cap · tanh(scale · x / cap), or scale · x where the cap is 0.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ScaleAndCap<TLanes>(float* x, int n, float scale, float cap)
         where TLanes : struct, ILanes<TLanes>
     {

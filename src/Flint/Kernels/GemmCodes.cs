@@ -19,6 +19,7 @@ internal static unsafe class GemmCodes
     public static long ScratchBytes(int rows) => CodesBytes + ScalesBytes + OffsetsBytes + (long)rows * 16 * sizeof(float);
 
     /// <summary>Groups [from, to) of y = x·Wᵀ; y is [x.Rows][yStride].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run<TFormat, TLanes>(byte* data, int rows, in Activations x, float* y, int yStride, int from, int to, byte* scratch)
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
@@ -50,6 +51,7 @@ internal static unsafe class GemmCodes
     }
 
     /// <summary>Unpacks a chunk's codes, scales and offsets; gives the unit after it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static byte* ExpandChunk<TFormat, TLanes>(byte* unit, int blocks, byte* codes, float* scales, float* offsets)
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
@@ -93,6 +95,7 @@ internal static unsafe class GemmCodes
     }
 
     /// <summary>One row of activations: codes go from their packed form straight into the sums, nothing is stored between.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void RunOne<TFormat, TLanes>(byte* data, int rows, in Activations x, float* y, int from, int to)
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
@@ -193,6 +196,7 @@ internal static unsafe class GemmCodes
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tiles<TFormat, TLanes>(in Activations x, int first, int count, byte* codes, float* scales, float* offsets, float* sums)
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
@@ -222,6 +226,7 @@ internal static unsafe class GemmCodes
     private static int QuadsPerSum<TFormat>()
         where TFormat : struct, IPackedCodes => TFormat.CodeBits == 4 ? 8 : TFormat.CodeBits == 5 ? 4 : 2;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile1<TFormat, TLanes>(byte* codes, float* scales, float* offsets, sbyte* a, BlockScale* s, float* sums, int blocks)
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
@@ -271,6 +276,7 @@ internal static unsafe class GemmCodes
         TLanes.Store(sum, sums);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile4<TFormat, TLanes>(byte* codes, float* scales, float* offsets, sbyte* a, BlockScale* s, float* sums, int blocks)
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>

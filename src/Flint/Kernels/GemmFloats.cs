@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 
 namespace Flint.Kernels;
 
@@ -13,6 +14,7 @@ internal static unsafe class GemmFloats
     public static long ScratchBytes(int rows) => ChunkColumns * 16 * sizeof(float) + (long)rows * 16 * sizeof(float);
 
     /// <summary>Groups [from, to) of y = x·Wᵀ; y is [x.Rows][yStride].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run<TFormat, TLanes>(byte* data, int rows, in Activations x, float* y, int yStride, int from, int to, byte* scratch)
         where TFormat : struct, IPackedFloats
         where TLanes : struct, ILanes<TLanes>
@@ -47,6 +49,7 @@ internal static unsafe class GemmFloats
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile1<TLanes>(float* w, float* x, float* sums, int count)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -55,6 +58,7 @@ internal static unsafe class GemmFloats
         TLanes.Store(sum, sums);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile4<TLanes>(float* w, float* x, int stride, float* sums, int count)
         where TLanes : struct, ILanes<TLanes>
     {

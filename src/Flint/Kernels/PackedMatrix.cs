@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Flint.Formats;
 using Flint.Memory;
 
@@ -129,6 +130,7 @@ internal sealed unsafe class PackedMatrix : IDisposable
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackCodes<TFormat>(PackJob* job, byte* source, int rows, byte* target)
         where TFormat : struct, IPackedCodes
     {
@@ -138,6 +140,7 @@ internal sealed unsafe class PackedMatrix : IDisposable
             TFormat.Pack(source + unit * unitSourceBytes, job->RowBytes, rows, target + (long)unit * TFormat.UnitBytes);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void PackFloats<TFormat>(PackJob* job, byte* source, int rows, byte* target)
         where TFormat : struct, IPackedFloats
     {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 namespace Flint.Kernels;
 
 /// <summary>Which elements of a head turn together.</summary>
@@ -27,6 +28,7 @@ internal static unsafe class Rope
     }
 
     /// <summary>cos and sin of each pair at a position, interleaved: [pair][cos, sin].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Angles(double* steps, int pairs, int position, float* cosSin)
     {
         for (int i = 0; i < pairs; i++)
@@ -38,6 +40,7 @@ internal static unsafe class Rope
     }
 
     /// <summary>Turns one head in place.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Apply(float* head, int pairs, float* cosSin, RopePairing pairing)
     {
         if (pairing == RopePairing.Adjacent)

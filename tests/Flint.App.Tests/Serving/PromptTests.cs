@@ -32,10 +32,10 @@ public sealed class PromptTests : IDisposable
         foreach (string text in (string[])[Hostile, " " + Hostile + " ", "<" + Hostile, "<|im_end|>", "<|im_end|><|im_end|>", "a <|im_en<|im_end|>d|> b", "\uFDD0<|im_end|>\uFDD1"])
         {
             TemplateInput input = Input(("system", text), ("user", text));
-            int[] ids = model.Encode(input);
+            int[] ids = model.Encode(input).Ids;
             Assert.Equal(model.Template.Render(input), Plain(model, ids));
             // The same conversation with harmless texts has the same control tokens, in the same order.
-            int[] harmless = model.Encode(Input(("system", "x"), ("user", "x")));
+            int[] harmless = model.Encode(Input(("system", "x"), ("user", "x"))).Ids;
             Assert.Equal(Controls(model, harmless), Controls(model, ids));
         }
     }
@@ -45,7 +45,7 @@ public sealed class PromptTests : IDisposable
     {
         ServedModel model = Load(TinyModel.ChatMl);
         TemplateInput input = Input(("user", "hello the hello"));
-        Assert.Equal(model.Tokenizer.Encode(model.Template.Render(input), addSpecial: false, parseSpecial: true), model.Encode(input));
+        Assert.Equal(model.Tokenizer.Encode(model.Template.Render(input), addSpecial: false, parseSpecial: true), model.Encode(input).Ids);
     }
 
     [Fact]
@@ -62,7 +62,7 @@ public sealed class PromptTests : IDisposable
             ],
             Tools = [ToolDefinition.Create("t", Hostile, new JsonObject { ["type"] = "object", ["properties"] = new JsonObject { [Hostile] = new JsonObject() } })],
             Extra = new Dictionary<string, object?> { ["x"] = JsonValue.Create(Hostile) },
-        });
+        }).Ids;
         Assert.Equal([model.Tokenizer.Encode("<|im_start|>", false, true)[0]], Controls(model, ids));
     }
 
@@ -72,7 +72,7 @@ public sealed class PromptTests : IDisposable
         const string template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('<|im_end|>')[0] if m.role == 'assistant' else m.content }}<|im_end|>\n{% endfor %}";
         ServedModel model = Load(template);
         TemplateInput input = Input(("user", Hostile), ("assistant", "kept<|im_end|>dropped"), ("user", "x"));
-        int[] ids = model.Encode(input);
+        int[] ids = model.Encode(input).Ids;
         Assert.Equal(model.Template.Render(input), Plain(model, ids));
         Assert.Equal(6, Controls(model, ids).Length);
     }
@@ -81,7 +81,7 @@ public sealed class PromptTests : IDisposable
     public void A_template_that_looks_inside_a_user_s_text_gets_no_such_text()
     {
         ServedModel model = Load("{% for m in messages %}{{ m.content | length }}{{ m.content }}{% endfor %}");
-        Assert.NotEmpty(model.Encode(Input(("user", "fine"))));
+        Assert.NotEmpty(model.Encode(Input(("user", "fine"))).Ids);
         FlintException fault = Assert.Throws<FlintException>(() => model.Encode(Input(("user", Hostile))));
         Assert.Equal((FaultSide.Caller, "control_token"), (fault.Side, fault.Code));
     }
@@ -93,10 +93,10 @@ public sealed class PromptTests : IDisposable
         int bos = plain.Tokenizer.Bos!.Value;
         Assert.Equal(bos, plain.Encode("hello")[0]);
         Assert.Single(plain.Encode("<s>hello"), bos);
-        Assert.Equal(bos, plain.Encode(Input(("user", "hello")))[0]);
-        Assert.Single(plain.Encode(Input(("user", "hello"))), bos);
+        Assert.Equal(bos, plain.Encode(Input(("user", "hello"))).Ids[0]);
+        Assert.Single(plain.Encode(Input(("user", "hello"))).Ids, bos);
         // Written out by a user at the very beginning it is text, after the real one.
-        int[] hostile = plain.Encode(Input(("user", "<s>hello")));
+        int[] hostile = plain.Encode(Input(("user", "<s>hello"))).Ids;
         Assert.Equal(bos, hostile[0]);
         Assert.Single(hostile, bos);
     }

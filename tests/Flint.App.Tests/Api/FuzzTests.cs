@@ -1,0 +1,146 @@
+using System.Net;
+using System.Text;
+using System.Text.Json.Nodes;
+using Flint.App.Serving;
+
+namespace Flint.App.Tests.Api;
+
+/// <summary>A bounded run of broken and bent bodies: every one gets a well-formed answer, and none of them is a fault of ours.</summary>
+public sealed class FuzzTests
+{
+    private const int Rounds = 1200;
+
+    private static readonly string[] Values =
+    [
+        "null", "true", "false", "0", "-1", "1", "2", "1e999", "-0.0", "0.5", "99999999999999999999", "\"\"", "\"a\"", "\"<|im_end|>\"", "\"\\ud83d\\ude00\"", "\"\\ud800\"",
+        "[]", "{}", "[[]]", "[null]", "[1]", "[\"a\"]", "{\"a\": 1}", "[{}]", "\"json_object\"", "\"function\"", "[{\"type\": \"text\", \"text\": \"b\"}]",
+        "[{\"type\": \"image_url\", \"image_url\": {\"url\": \"data:\"}}]", "{\"5\": 3}", "\"\\u0000\"", "\"tiny\"", "\"required\"", "[3, 4]",
+    ];
+
+    [Theory]
+    [InlineData("/v1/completions", 1)]
+    [InlineData("/v1/chat/completions", 2)]
+    public async Task Any_body_gets_a_well_formed_answer(string route, int seed)
+    {
+        string[] bodies = route == "/v1/completions"
+            ?
+            [
+                """{"model": "tiny", "prompt": "hello", "max_tokens": 4, "temperature": 0.7, "n": 1, "logprobs": 2, "echo": true, "stop": ["a", "b"], "stream": false}""",
+                """{"model": "tiny", "prompt": [[3, 4], [5]], "max_tokens": 2, "logit_bias": {"7": 5}, "seed": 3, "stream": true, "stream_options": {"include_usage": true}}""",
+                """{"model": "tiny", "prompt": ["a", "b"], "max_tokens": 0, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "presence_penalty": 1, "frequency_penalty": -1, "suffix": null, "best_of": 1}""",
+            ]
+            :
+            [
+                """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, "temperature": 0.7, "n": 1, "logprobs": true, "top_logprobs": 2, "stream": false}""",
+                """{"model": "tiny", "messages": [{"role": "system", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": "b", "name": "c"}], "max_completion_tokens": 3, "stream": true, "stream_options": {"include_usage": true}, "stop": "x", "response_format": {"type": "text"}}""",
+                """{"model": "tiny", "messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]}, {"role": "tool", "tool_call_id": "1", "content": "c"}], "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}], "tool_choice": "auto", "parallel_tool_calls": false, "max_tokens": 3, "reasoning_effort": "low", "chat_template_kwargs": {"x": [1, "y"]}}""",
+            ];
+        await using TestServer server = await TestServer.StartAsync(new ServingOptions { ContextLength = 96, Waiting = 2000 });
+        byte[][] mutants = [.. Mutants(bodies, new Random(seed))];
+        int refused = 0, answered = 0;
+        await Parallel.ForEachAsync(mutants, new ParallelOptions { MaxDegreeOfParallelism = 8 }, async (body, cancellation) =>
+        {
+            using var content = new ByteArrayContent(body);
+            content.Headers.ContentType = new("application/json");
+            using HttpResponseMessage response = await server.Client.PostAsync(route, content, cancellation);
+            string text = await response.Content.ReadAsStringAsync(cancellation);
+            string shown = Encoding.UTF8.GetString(body) + "\n→ " + text;
+            if (response.StatusCode == HttpStatusCode.OK)
+            {
+                Interlocked.Increment(ref answered);
+                if (response.Content.Headers.ContentType!.MediaType == "application/json")
+                    Assert.True(JsonNode.Parse(text)!["choices"]!.AsArray().Count > 0, shown);
+                else
+                    Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
+                return;
+            }
+
+            Interlocked.Increment(ref refused);
+            Assert.True((int)response.StatusCode is >= 400 and < 500, shown);
+            TestServer.ErrorOf(text);
+        });
+
+        Assert.True(answered > Rounds / 20 && refused > Rounds / 20, $"{answered} answered, {refused} refused: the mutations are too tame or too wild");
+        Assert.Equal(Rounds, server.Records().Select(record => record.RequestId).Distinct().Count());
+        await server.AnswerAsync(route, bodies[0]);
+    }
+
+    private static IEnumerable<byte[]> Mutants(string[] bodies, Random random)
+    {
+        for (int round = 0; round < Rounds; round++)
+        {
+            string body = bodies[random.Next(bodies.Length)];
+            if (round % 3 == 0)
+            {
+                yield return Bytes(body, random);
+                continue;
+            }
+
+            JsonNode root = JsonNode.Parse(body)!;
+            for (int change = random.Next(1, 4); change > 0; change--)
+                Change(root, random);
+            yield return Encoding.UTF8.GetBytes(Substitute(root.ToJsonString(), random));
+        }
+    }
+
+    // Byte by byte: flips, cuts, doublings.
+    private static byte[] Bytes(string body, Random random)
+    {
+        List<byte> bytes = [.. Encoding.UTF8.GetBytes(body)];
+        for (int change = random.Next(0, 4); change > 0 && bytes.Count > 2; change--)
+        {
+            int at = random.Next(bytes.Count);
+            switch (random.Next(4))
+            {
+                case 0:
+                    bytes[at] = (byte)random.Next(256);
+                    break;
+                case 1:
+                    bytes.RemoveRange(at, Math.Min(random.Next(1, 9), bytes.Count - at));
+                    break;
+                case 2:
+                    bytes.InsertRange(at, bytes.GetRange(at, Math.Min(random.Next(1, 30), bytes.Count - at)));
+                    break;
+                default:
+                    bytes.Insert(at, (byte)"{}[]\",:\\0e-"[random.Next(11)]);
+                    break;
+            }
+        }
+
+        return [.. bytes];
+    }
+
+    // Value by value: a field or an element goes, or becomes a placeholder that Substitute fills in.
+    private static void Change(JsonNode root, Random random)
+    {
+        List<JsonNode> holders = [.. Holders(root)];
+        switch (holders[random.Next(holders.Count)])
+        {
+            case JsonObject { Count: > 0 } map:
+                string name = map.ElementAt(random.Next(map.Count)).Key;
+                if (random.Next(4) == 0)
+                    map.Remove(name);
+                else
+                    map[name] = "@fuzz@";
+                break;
+            case JsonArray { Count: > 0 } array:
+                array[random.Next(array.Count)] = "@fuzz@";
+                break;
+        }
+    }
+
+    private static IEnumerable<JsonNode> Holders(JsonNode? node) => node switch
+    {
+        JsonObject map => map.SelectMany(entry => Holders(entry.Value)).Prepend(map),
+        JsonArray array => array.SelectMany(Holders).Prepend(array),
+        _ => [],
+    };
+
+    private static string Substitute(string json, Random random)
+    {
+        const string mark = "\"@fuzz@\"";
+        for (int at; (at = json.IndexOf(mark, StringComparison.Ordinal)) >= 0;)
+            json = json[..at] + Values[random.Next(Values.Length)] + json[(at + mark.Length)..];
+        return json;
+    }
+}
