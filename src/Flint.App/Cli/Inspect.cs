@@ -50,27 +50,18 @@ internal static class Inspect
     private static List<Format> Formats(GgufFile file) =>
         [.. file.Tensors.GroupBy(t => t.Type).Select(g => new Format(g.Key, g.Count(), g.Sum(t => t.Elements), g.Sum(t => t.Bytes))).OrderByDescending(f => f.Bytes)];
 
-    /// <summary>Bytes of keys and values per 1,000 tokens of a sequence; null for a file that does not describe attention layers.</summary>
-    private static long? KvBytesPer1000(GgufMetadata metadata)
+    /// <summary>What running the model takes, or why it cannot be run.</summary>
+    private static (MemoryNeed? Need, string? Reason) Memory(GgufFile file)
     {
-        string arch = metadata.GetOr("general.architecture", "");
-        if (!metadata.TryGet($"{arch}.block_count", out long layers) || !metadata.TryGet($"{arch}.embedding_length", out long width)
-            || layers is < 1 or > 10_000)
-            return null;
-        long heads = PerLayer(metadata, $"{arch}.attention.head_count", 0)[0];
-        long[] kvHeads = PerLayer(metadata, $"{arch}.attention.head_count_kv", heads);
-        if (heads < 1 || kvHeads.Any(n => n is < 0 or > 100_000)) return null;
-        long key = metadata.TryGet($"{arch}.attention.key_length", out long k) ? k : width / heads;
-        long value = metadata.TryGet($"{arch}.attention.value_length", out long v) ? v : width / heads;
-        if (key is < 1 or > 100_000 || value is < 1 or > 100_000) return null;
-        long allHeads = kvHeads.Length == 1 ? layers * kvHeads[0] : kvHeads.Sum();
-        return allHeads * (key + value) * sizeof(float) * 1000;
+        try
+        {
+            return (MemoryNeed.Of(file), null);
+        }
+        catch (FlintException fault)
+        {
+            return (null, fault.Message);
+        }
     }
-
-    private static long[] PerLayer(GgufMetadata metadata, string key, long fallback) =>
-        metadata.TryGet(key, out long one) ? [one]
-        : metadata.TryGet(key, out int[]? many) && many is { Length: > 0 } ? [.. many.Select(n => (long)n)]
-        : [fallback];
 
     private static void PrintText(GgufFile file)
     {
@@ -81,8 +72,17 @@ internal static class Inspect
         if (metadata.GetOr("general.name", "") is { Length: > 0 } name) text.AppendLine($"  name          {Clean(name)}");
         text.AppendLine($"  parameters    {Sizes.Count(file.Tensors.Sum(t => t.Elements))} in {file.Tensors.Count} tensors");
         text.AppendLine($"  file          {Sizes.Text(file.FileBytes)}{(file.Shards > 1 ? $" in {file.Shards} shards" : "")}");
-        text.AppendLine($"  weights       {Sizes.Text(file.Tensors.Sum(t => t.Bytes))} in memory");
-        if (KvBytesPer1000(metadata) is { } kv) text.AppendLine($"  context       {Sizes.Text(kv)} per 1,000 tokens of a sequence");
+        (MemoryNeed? need, string? reason) = Memory(file);
+        if (need is null)
+        {
+            text.AppendLine($"  memory        not known, it cannot be run: {Clean(reason!)}");
+        }
+        else
+        {
+            text.AppendLine($"  memory        {Sizes.Text(need.WeightBytes)} of weights, {Sizes.Text(need.MappedBytes)} of embeddings read from the file");
+            text.AppendLine($"  context       {Sizes.Text(need.KvBytesPerToken * 1000)} per 1,000 tokens of a sequence, "
+                + $"{Sizes.Text(need.KvBytesPerToken * need.ContextLength)} for all {need.ContextLength}");
+        }
 
         text.AppendLine().AppendLine("formats");
         foreach (Format format in Formats(file))
@@ -139,11 +139,7 @@ internal static class Inspect
             json.WriteNumber("file_bytes", file.FileBytes);
             json.WriteString("architecture", file.Metadata.GetOr<string?>("general.architecture", null));
             json.WriteNumber("parameters", file.Tensors.Sum(t => t.Elements));
-            json.WriteStartObject("memory");
-            json.WriteNumber("weight_bytes", file.Tensors.Sum(t => t.Bytes));
-            if (KvBytesPer1000(file.Metadata) is { } kv) json.WriteNumber("kv_bytes_per_1000_tokens", kv);
-            else json.WriteNull("kv_bytes_per_1000_tokens");
-            json.WriteEndObject();
+            WriteMemory(json, file);
             json.WriteStartArray("formats");
             foreach (Format format in Formats(file))
             {
@@ -169,6 +165,24 @@ internal static class Inspect
             json.WriteEndObject();
         }
         Console.WriteLine();
+    }
+
+    private static void WriteMemory(Utf8JsonWriter json, GgufFile file)
+    {
+        (MemoryNeed? need, string? reason) = Memory(file);
+        json.WriteBoolean("runnable", need is not null);
+        if (need is null)
+        {
+            json.WriteString("reason", reason);
+            json.WriteNull("memory");
+            return;
+        }
+        json.WriteStartObject("memory");
+        json.WriteNumber("weight_bytes", need.WeightBytes);
+        json.WriteNumber("mapped_bytes", need.MappedBytes);
+        json.WriteNumber("kv_bytes_per_1000_tokens", need.KvBytesPerToken * 1000);
+        json.WriteNumber("context_length", need.ContextLength);
+        json.WriteEndObject();
     }
 
     private static void WriteTensor(Utf8JsonWriter json, TensorInfo tensor)

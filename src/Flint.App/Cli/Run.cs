@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
 using Flint.App.Serving;
+using Flint.Dialects;
 using Flint.Engine;
 
 namespace Flint.App.Cli;
@@ -102,21 +103,24 @@ internal static class Run
         /// <summary>Streams one answer to the screen.</summary>
         internal async Task<FinishReason> AnswerAsync(string prompt)
         {
-            int[] tokens = _chat is null ? _model.Encode(prompt) : _chat.Ask(prompt);
-            var request = new GenerationRequest
+            ChatPrompt asked = _chat?.Ask(prompt) ?? new ChatPrompt(_model.Encode(prompt), OpensReasoning: false);
+            Sequence sequence = _model.Engine.Submit(new GenerationRequest
             {
-                Prompt = tokens,
+                Prompt = asked.Ids,
                 MaxTokens = _parsed.GetValue(MaxTokens) ?? int.MaxValue,
+                Stop = _chat is null ? [] : _model.ChatStops,
                 Sampling = new SamplingOptions
                 {
                     Temperature = _parsed.GetValue(Temperature), TopP = _parsed.GetValue(TopP), TopK = _parsed.GetValue(TopK), Seed = _parsed.GetValue(Seed),
                 },
-            };
-            Sequence sequence = _model.Engine.Submit(request);
+            });
             Volatile.Write(ref _running, sequence);
             try
             {
-                return await StreamAsync(sequence, startsText: _chat is null && prompt.Length == 0);
+                if (_chat is null) await StreamTextAsync(sequence, startsText: prompt.Length == 0);
+                else await StreamChatAsync(sequence, _chat, asked.OpensReasoning);
+                if (sequence.Fault is { } fault) throw fault;
+                return sequence.FinishReason ?? throw new UnreachableException();
             }
             finally
             {
@@ -125,23 +129,62 @@ internal static class Run
             }
         }
 
-        private async Task<FinishReason> StreamAsync(Sequence sequence, bool startsText)
+        private async Task StreamTextAsync(Sequence sequence, bool startsText)
         {
-            var answer = new StringBuilder();
             await foreach (TokenEvent news in sequence.Events())
             {
                 string text = news.Text ?? "";
+                // Some vocabularies put a space before every first word; of a text that begins here it is no part.
                 if (startsText && text.Length > 0)
                 {
                     startsText = false;
-                    if (text[0] == ' ' && !_model.Tokenizer.Decode([news.Token]).StartsWith(' ')) text = text[1..]; // a vocabulary's own first space
+                    if (text[0] == ' ' && !_model.Tokenizer.Decode([news.Token]).StartsWith(' ')) text = text[1..];
                 }
-                answer.Append(text);
                 _screen.Content(text);
             }
-            if (sequence.Fault is { } fault) throw fault;
-            _chat?.Answered(answer.ToString());
-            return sequence.FinishReason ?? throw new UnreachableException();
+        }
+
+        private async Task StreamChatAsync(Sequence sequence, ChatSession chat, bool opensReasoning)
+        {
+            ResponseParser parser = _model.Dialect.CreateParser(new ResponseParserOptions { StartsInReasoning = opensReasoning });
+            var deltas = new List<ResponseDelta>();
+            var content = new StringBuilder();
+            var reasoning = new StringBuilder();
+            await foreach (TokenEvent news in sequence.Events())
+            {
+                bool special = news.Kind == TokenEventKind.Token && _model.Tokenizer.IsSpecial(news.Token);
+                // Text that comes without a token was kept back from ordinary ones, whatever it looks like.
+                parser.Push(Math.Max(news.Token, 0), special ? _model.Tokenizer.Text(news.Token) : news.Text ?? "", special, deltas);
+                Show();
+            }
+            parser.Finish(deltas);
+            Show();
+            chat.Answered(content.ToString(), reasoning.Length > 0 ? reasoning.ToString() : null);
+
+            void Show()
+            {
+                foreach (ResponseDelta delta in deltas)
+                {
+                    switch (delta.Kind)
+                    {
+                        case ResponseDeltaKind.Reasoning:
+                            reasoning.Append(delta.Text);
+                            _screen.Reasoning(delta.Text);
+                            break;
+                        case ResponseDeltaKind.ToolCallStart:
+                            _screen.Content($"{delta.ToolName} ");
+                            break;
+                        case ResponseDeltaKind.ToolCallEnd:
+                            _screen.Content("\n");
+                            break;
+                        default:
+                            if (delta.Kind == ResponseDeltaKind.Content) content.Append(delta.Text);
+                            _screen.Content(delta.Text);
+                            break;
+                    }
+                }
+                deltas.Clear();
+            }
         }
 
         private bool TakesCommand(string line)

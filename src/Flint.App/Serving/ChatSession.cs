@@ -1,5 +1,4 @@
 using Flint.Dialects;
-using Flint.Tokens;
 
 namespace Flint.App.Serving;
 
@@ -9,7 +8,6 @@ public sealed class ChatSession
     private const string TemplateKey = "tokenizer.chat_template";
 
     private readonly ServedModel _model;
-    private readonly ChatTemplate _template;
     private readonly List<ChatMessage> _messages = [];
 
     /// <summary>Begins a conversation.</summary>
@@ -18,7 +16,6 @@ public sealed class ChatSession
     public ChatSession(ServedModel model, string? system)
     {
         _model = model;
-        _template = ChatTemplate.Parse(model.Model.File.Metadata.Get<string>(TemplateKey));
         System = system;
     }
 
@@ -29,18 +26,17 @@ public sealed class ChatSession
     public static bool CanChat(ServedModel model) => model.Model.File.Metadata.Contains(TemplateKey);
 
     /// <summary>The prompt for the next answer. Until <see cref="Answered"/> says what was answered, asking again asks instead.</summary>
-    public int[] Ask(string user)
+    public ChatPrompt Ask(string user)
     {
         if (_messages.Count % 2 == 1) _messages.RemoveAt(_messages.Count - 1);
         _messages.Add(new ChatMessage { Role = "user", Content = user });
-        Tokenizer tokenizer = _model.Tokenizer;
-        return _model.Encode(_template.Render(new TemplateInput
+        return _model.Encode(new TemplateInput
         {
             Messages = System is null ? _messages : [new ChatMessage { Role = "system", Content = System }, .. _messages],
-            BosToken = tokenizer.Bos is int bos ? tokenizer.Text(bos) : null,
-            EosToken = tokenizer.Eos is int eos ? tokenizer.Text(eos) : null,
+            BosToken = _model.BosText,
+            EosToken = _model.EosText,
             Now = DateTimeOffset.Now,
-        }));
+        });
     }
 
     /// <summary>Records the answer to what was asked last.</summary>

@@ -9,7 +9,7 @@ internal static class TemplateVariables
     public static IEnumerable<KeyValuePair<string, object?>> Of(TemplateInput input, TemplateTraits traits)
     {
         yield return new("messages", PySequence.Make([.. input.Messages.Select(m => Message(m, traits))], false));
-        yield return new("tools", input.Tools.Count == 0 ? null : PySequence.Make([.. input.Tools.Select(t => JsonValues.From(t.Json))], false));
+        yield return new("tools", input.Tools.Count == 0 ? null : PySequence.Make([.. input.Tools.Select(t => JsonValues.From((object?)t.Json))], false));
         yield return new("documents", null);
         yield return new("add_generation_prompt", Integers.Box(input.AddGenerationPrompt));
         if (input.BosToken is not null)
@@ -37,7 +37,7 @@ internal static class TemplateVariables
         foreach (KeyValuePair<string, JsonNode?> extra in message.Extra)
         {
             if (!dict.Contains(extra.Key))
-                dict[extra.Key] = JsonValues.From(extra.Value);
+                dict[extra.Key] = JsonValues.From((object?)extra.Value);
         }
 
         return dict;

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Flint.Formats;
+using Flint.Models;
 using Flint.Weights;
 
 namespace Flint.App.Tests.Cli;
@@ -52,8 +53,7 @@ public sealed class InspectTests : IDisposable
         Assert.Contains(lines, l => l.StartsWith("  some.numbers = [0, 1, 2, 3, 4, 5, 6, 7, ...] (1000)", StringComparison.Ordinal));
         Assert.Contains("  parameters    200 K in 2 tensors", lines);
         Assert.Contains("  quants  Q8_0    [32, 2]", lines);
-        // 3 layers × 2 heads × (8 + 8) × 4 bytes × 1,000 tokens
-        Assert.Contains("  context       375 KiB per 1,000 tokens of a sequence", lines);
+        Assert.Contains(lines, l => l.StartsWith("  memory        not known, it cannot be run: ", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -63,8 +63,8 @@ public sealed class InspectTests : IDisposable
         Assert.Equal((0, ""), (run.Code, run.Errors));
         JsonElement json = JsonDocument.Parse(run.Output).RootElement;
         Assert.Equal(Long + 64, json.GetProperty("parameters").GetInt64());
-        Assert.Equal(384_000, json.GetProperty("memory").GetProperty("kv_bytes_per_1000_tokens").GetInt64());
-        Assert.Equal((Long * 4) + 68, json.GetProperty("memory").GetProperty("weight_bytes").GetInt64());
+        Assert.False(json.GetProperty("runnable").GetBoolean());
+        Assert.Equal(JsonValueKind.Null, json.GetProperty("memory").ValueKind);
         Assert.Equal("Q8_0", json.GetProperty("tensors")[1].GetProperty("type").GetString());
         Assert.Equal([32L, 2L], json.GetProperty("tensors")[1].GetProperty("shape").EnumerateArray().Select(e => e.GetInt64()));
         JsonElement metadata = json.GetProperty("metadata");
@@ -72,6 +72,22 @@ public sealed class InspectTests : IDisposable
         Assert.Equal(1000, metadata.GetProperty("some.numbers").GetProperty("count").GetInt32());
         Assert.False(metadata.GetProperty("some.flags")[1].GetBoolean());
         Assert.Equal("NaN", metadata.GetProperty("some.float").GetString());
+    }
+
+    [Fact]
+    public void Memory_is_what_the_loaded_model_takes()
+    {
+        string path = Path.Combine(_folder, "tiny.gguf");
+        TinyModel.Write(path);
+        JsonElement json = JsonDocument.Parse(FlintProcess.Run(["inspect", path, "--json"]).Output).RootElement;
+        Assert.True(json.GetProperty("runnable").GetBoolean());
+        JsonElement memory = json.GetProperty("memory");
+        using var model = Model.Load(path, new ModelOptions { Threads = 1 });
+        Assert.Equal(model.WeightBytes, memory.GetProperty("weight_bytes").GetInt64());
+        Assert.Equal(TinyModel.Width * TinyModel.Vocabulary * sizeof(float), memory.GetProperty("mapped_bytes").GetInt64());
+        int headLength = TinyModel.Width / TinyModel.Heads;
+        Assert.Equal(1000 * TinyModel.Layers * TinyModel.KvHeads * 2 * headLength * sizeof(float), memory.GetProperty("kv_bytes_per_1000_tokens").GetInt64());
+        Assert.Contains($"for all {TinyModel.Context}", FlintProcess.Run(["inspect", path]).Output, StringComparison.Ordinal);
     }
 
     [Fact]

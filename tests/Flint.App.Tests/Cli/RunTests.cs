@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Flint.App.Cli;
 
 namespace Flint.App.Tests.Cli;
 
@@ -61,6 +62,39 @@ public sealed class RunTests : IDisposable
         Model(template: null);
         Assert.True(Answers("", "--prompt", "hello").Length > 1);
         Assert.Contains("--system", FlintProcess.Run(["run", Model(), "--prompt", "hello", "--system", "x"]).Complaint, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Thoughts_stay_out_of_a_pipe()
+    {
+        Model(TinyModel.ChatMl.Replace("assistant\n{% endif", "assistant\n<think>\n{% endif", StringComparison.Ordinal));
+        Assert.Equal("", Answers("", "--prompt", "hello")); // the prompt ends inside the thoughts, and 12 tokens do not lead out
+    }
+
+    [Fact]
+    public void A_terminal_sees_thoughts_dimmed_and_no_control_characters()
+    {
+        var output = new StringWriter();
+        var screen = new Screen(output, terminal: true, colour: true);
+        screen.Reasoning("hm\u001b[2J");
+        screen.Reasoning("m");
+        screen.Content("yes\t\u0007\u009b!");
+        screen.End();
+        Assert.Equal("\u001b[2mhm[2Jm\n\u001b[0myes\t!\n", output.ToString());
+
+        output = new StringWriter();
+        screen = new Screen(output, terminal: true, colour: false);
+        screen.Reasoning("hm");
+        screen.Content("yes\n");
+        screen.End();
+        Assert.Equal("hm\nyes\n", output.ToString());
+
+        output = new StringWriter();
+        screen = new Screen(output, terminal: false, colour: false);
+        screen.Reasoning("hm");
+        screen.Content("\u001b[1myes");
+        screen.End();
+        Assert.Equal("\u001b[1myes\n", output.ToString());
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 
@@ -214,6 +215,24 @@ public sealed partial class HouseTests
         Assert.Equal("enable", props.Descendants("Nullable").Single().Value);
         foreach (string path in Directory.EnumerateFiles(Path.Combine(TestData.Root, "src"), "*.csproj", SearchOption.AllDirectories))
             Assert.DoesNotContain(XDocument.Load(path).Descendants(), e => e.Name.LocalName is "TreatWarningsAsErrors" or "Nullable" or "NoWarn");
+    }
+
+    [Theory]
+    [InlineData("flint")]
+    [InlineData("test.sh")]
+    [InlineData(".ci/run")]
+    public void Scripts_at_the_root_can_be_run(string script)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Skip("these are shell scripts");
+            return;
+        }
+        string path = Path.Combine(TestData.Root, script);
+        Assert.True(File.GetUnixFileMode(path).HasFlag(UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute), script);
+        using Process check = Process.Start("bash", ["-n", path]);
+        check.WaitForExit();
+        Assert.Equal(0, check.ExitCode);
     }
 
     private static string? RoomOf(string path)

@@ -89,6 +89,7 @@ internal sealed class RenderState(Dictionary<string, object?> context)
     /// <summary>Runs <paramref name="body"/> and returns what it wrote instead of writing it.</summary>
     public string Capture(Frame frame, Func<Frame, Flow> body, out Flow flow)
     {
+        Budget.Object();
         StringBuilder outer = output;
         output = new StringBuilder();
         try

@@ -13,10 +13,10 @@ internal static class TemplateLimits
     public const long Steps = 32_000_000;
 
     /// <summary>Characters of rendered output, and of any one string.</summary>
-    public const int TextLength = 1 << 25;
+    public const int TextLength = 1 << 24;
 
     /// <summary>Memory created over a whole rendering, dropped values included, in characters.</summary>
-    public const long Allocation = 1L << 28;
+    public const long Allocation = 1L << 27;
 
     /// <summary>Values in one list, tuple or mapping, counting what it nests.</summary>
     public const int Weight = 1 << 22;
