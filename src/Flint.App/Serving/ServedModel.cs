@@ -86,6 +86,8 @@ public sealed partial class ServedModel : IDisposable
     {
         if (options.Parallel is < 1 or > MaxParallel)
             throw FlintException.Caller("invalid_parallel", $"Sequences at once are 1 to {MaxParallel}, not {options.Parallel}.");
+        if (options.ContextLength < 0 || options.Threads < 0)
+            throw FlintException.Caller("invalid_size", $"The context length and the threads are at least 0 (0: the model's own, one per core), not {options.ContextLength} and {options.Threads}.");
         GgufFile file = GgufFile.Open(path);
         Model? model = null;
         try

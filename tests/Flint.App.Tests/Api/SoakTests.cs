@@ -9,8 +9,13 @@ namespace Flint.App.Tests.Api;
 /// Sixteen clients stream at once and leave at random. A bounded run is part of the suite; <c>FLINT_SOAK_SECONDS=300</c> makes it a
 /// soak by the clock, which prints what it saw.
 /// </summary>
+[Collection(nameof(Alone))]
 public sealed class SoakTests(ITestOutputHelper output)
 {
+    /// <summary>The heap is the process's: nothing else may run while it is measured.</summary>
+    [CollectionDefinition(nameof(Alone), DisableParallelization = true)]
+    public sealed class Alone;
+
     private const int Clients = 16;
     private const int RequestsPerClient = 12;
     private const long HeapGrowthAllowed = 8 << 20;
