@@ -231,7 +231,6 @@ internal static unsafe class GemmCodes
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
     {
-        const int halves = 2;
         TLanes sum = TLanes.Load(sums);
         for (int b = 0; b < blocks; b++, s++, offsets += 16)
         {
@@ -242,7 +241,7 @@ internal static unsafe class GemmCodes
                 if (IsSplit<TFormat, TLanes>())
                 {
                     TLanes low = TLanes.Zero, high = TLanes.Zero;
-                    for (int q = 0; q < quads; q++, codes += halves * Unpack.QuadBytes, a += 4)
+                    for (int q = 0; q < quads; q++, codes += 2 * Unpack.QuadBytes, a += 4)
                     {
                         TLanes x = TLanes.Broadcast(*(int*)a);
                         low = TLanes.AddPairs(low, TLanes.LoadBytes(codes), x);

@@ -102,7 +102,7 @@ public sealed unsafe class Model : IDisposable
         _logitRows = 0;
         if (batch.Rows == 0) return;
         Begin(batch, s);
-        SetInput(s, _workspace.Input, Config.EmbeddingLength, _weights.Layers[0].Query.IsCoded || AnyCoded(_weights.Layers[0]));
+        SetInput(s, _workspace.Input, Config.EmbeddingLength, AnyCoded(_weights.Layers[0]));
         s->NextNorm = _weights.Layers[0].AttentionNorm;
         Pass(_passes.Embed, s);
         for (int l = 0; l < _weights.Layers.Length; l++)
