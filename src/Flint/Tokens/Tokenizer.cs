@@ -231,7 +231,8 @@ public sealed class Tokenizer
         }
     }
 
-    private static bool HasLoneSurrogate(ReadOnlySpan<char> text)
+    /// <summary>Whether a text holds half a surrogate pair.</summary>
+    internal static bool HasLoneSurrogate(ReadOnlySpan<char> text)
     {
         while (true)
         {

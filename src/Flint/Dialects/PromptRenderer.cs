@@ -1,14 +1,13 @@
 using System.Text.Json.Nodes;
-using Flint.Dialects;
 
-namespace Flint.App.Serving;
+namespace Flint.Dialects;
 
 /// <summary>
 /// Renders conversations so that control tokens written out in their texts can be told from the template's own. What the
 /// template makes of marked texts must be, but for the marks, what it makes of the plain ones; where a template looks inside a
 /// text and that is not so, fewer texts are marked, and as a last resort the conversation is refused.
 /// </summary>
-internal static class PromptRenderer
+public static class PromptRenderer
 {
     /// <summary>Renders a conversation.</summary>
     /// <returns>The prompt, and the mark in it; null where no text had to be marked.</returns>

@@ -2,7 +2,7 @@ using System.Buffers;
 using System.Text;
 using Flint.Tokens;
 
-namespace Flint.App.Serving;
+namespace Flint.Dialects;
 
 /// <summary>
 /// Keeps text of strangers from becoming control tokens. A chat template mixes its own control tokens with what users wrote;
