@@ -7,13 +7,14 @@ public sealed class BpeVocabulary
 {
     private const string Prefix = "tokenizer.ggml.";
 
-    // Which key names which control token, for those that a vocabulary has.
+    // Which key names which control token, for those that a vocabulary has. <|eom|> has none: engines take a token so named for
+    // the end of a generation, which it is not.
     private static readonly (string Key, string[] Texts)[] Roles =
     [
         ("bos_token_id", ["<|begin_of_text|>"]),
         ("eos_token_id", ["<|end_of_text|>", "<|endoftext|>"]),
         ("eot_token_id", ["<|eot|>", "<|eot_id|>", "<|im_end|>"]),
-        ("eom_token_id", ["<|eom|>", "<|eom_id|>"]),
+        ("eom_token_id", ["<|eom_id|>"]),
         ("padding_token_id", ["<|finetune_right_pad|>", "<|finetune_right_pad_id|>"]),
     ];
 
