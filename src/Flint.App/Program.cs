@@ -11,6 +11,7 @@ root.Add(Usage.Create());
 root.Add(Pull.Create());
 root.Add(Inspect.Create());
 root.Add(Bench.Create());
+root.Add(Quantize.Create());
 root.Add(Synth.Create());
 root.Add(Tokenize.Create());
 root.Add(Detokenize.Create());
