@@ -109,7 +109,7 @@ public static unsafe class Synth
         ulong stream = ((ulong)index << 32) + (ulong)(at / pieceBytes);
         Parallel.For(0, (bytes + pieceBytes - 1) / pieceBytes, piece =>
         {
-            SynthRandom random = new(seed, stream + (ulong)piece);
+            SplitMix random = new(seed, stream + (ulong)piece);
             int start = piece * pieceBytes;
             filler.Fill(pieces.Pointer + start, Math.Min(pieceBytes, bytes - start) / blockBytes, ref random);
         });

@@ -1,33 +1,44 @@
 using System.Text.Json.Nodes;
-using Flint.Dialects;
 
-namespace Flint.App.Serving;
+namespace Flint.Dialects;
 
 /// <summary>
 /// Renders conversations so that control tokens written out in their texts can be told from the template's own. What the
 /// template makes of marked texts must be, but for the marks, what it makes of the plain ones; where a template looks inside a
 /// text and that is not so, fewer texts are marked, and as a last resort the conversation is refused.
 /// </summary>
-internal static class PromptRenderer
+public static class PromptRenderer
 {
     /// <summary>Renders a conversation.</summary>
     /// <returns>The prompt, and the mark in it; null where no text had to be marked.</returns>
     /// <exception cref="FlintException">Caller: the template refuses the conversation, or hides a control token written out in it.</exception>
     public static (string Prompt, char? Mark) Render(ChatTemplate template, TemplateInput input, ControlText controls)
     {
-        string plain = template.Render(input);
-        List<string> texts = [.. Texts(input)];
-        if (!texts.Any(controls.IsIn))
-            return (plain, null);
+        char? mark = FindMark(template, input, controls);
+        return (Render(template, input, controls, mark), mark);
+    }
 
-        char mark = ControlText.FindMark(texts.Append(plain))
+    /// <summary>A character that can mark the texts of a conversation; null where none of them has to be marked.</summary>
+    /// <exception cref="FlintException">Caller: all candidates are taken.</exception>
+    public static char? FindMark(ChatTemplate template, TemplateInput input, ControlText controls)
+    {
+        List<string> texts = [.. Texts(input)];
+        if (!texts.Exists(controls.IsIn)) return null;
+        return ControlText.FindMark(texts.Append(template.Source))
             ?? throw FlintException.Caller("control_token", "The conversation holds a control token of this model and every character that could mark it as text.");
+    }
+
+    /// <summary>Renders a conversation, marked by <paramref name="mark"/> where there is one.</summary>
+    /// <exception cref="FlintException">Caller: the template refuses the conversation, or hides a control token written out in it.</exception>
+    public static string Render(ChatTemplate template, TemplateInput input, ControlText controls, char? mark)
+    {
+        string plain = template.Render(input);
+        if (mark is not char found) return plain;
         // A template may take an assistant's old message apart at tokens such as </think>: then that one stays as it is.
         foreach (bool assistants in (bool[])[true, false])
         {
-            string marked = TryRender(template, Mark(input, text => controls.Mark(text, mark), assistants));
-            if (marked.Replace(mark.ToString(), "") == plain)
-                return (marked, mark);
+            string marked = TryRender(template, Mark(input, text => controls.Mark(text, found), assistants));
+            if (marked.Replace(found.ToString(), "") == plain) return marked;
         }
 
         throw FlintException.Caller("control_token", "A message holds a control token of this model, written out as text, where the model's chat template does not let it stay text.");
