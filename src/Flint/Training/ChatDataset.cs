@@ -73,18 +73,62 @@ public sealed class ChatDataset
         var report = new DatasetReport();
         foreach (string path in paths)
         {
-            if (!File.Exists(path)) throw FlintException.Caller("file_not_found", $"{path}: no such file of conversations.");
-            try
-            {
-                using var lines = new LineReader(path, MaxLineBytes);
-                while (Batch(lines) is { Count: > 0 } batch) Convert(path, batch, into, report);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                throw new FlintException(FaultSide.Machine, "file_unreadable", $"{path}: {e.Message}", e);
-            }
+            using LineReader lines = Open(path);
+            while (Batch(lines) is { Count: > 0 } batch) Convert(path, batch, into, report);
         }
         return report;
+    }
+
+    /// <summary>Counts the words of conversations, rendered as they will be trained on, for a tokenizer.</summary>
+    /// <param name="paths">Files of JSON lines; lines that cannot be used are left out here and reported when examples are made.</param>
+    /// <param name="template">The chat template.</param>
+    /// <param name="bosToken">The text of the token that begins a sequence.</param>
+    /// <param name="into">Counts them.</param>
+    /// <returns>How many conversations were counted.</returns>
+    /// <exception cref="FlintException">Caller: a file is absent. Machine: one cannot be read.</exception>
+    public static long CountWords(IEnumerable<string> paths, ChatTemplate template, string bosToken, BpeTrainer into)
+    {
+        Dialect dialect = Dialect.Detect(template.Source, _ => null, _ => false);
+        long count = 0;
+        foreach (string path in paths)
+        {
+            using LineReader lines = Open(path);
+            while (lines.Next() is { } line)
+            {
+                if (line.TooLong || IsBlank(line.Bytes)) continue;
+                try
+                {
+                    ChatLine chat = ChatLine.Read(line.Bytes);
+                    into.Add(template.Render(new TemplateInput
+                    {
+                        Messages = chat.Messages,
+                        Tools = chat.Tools,
+                        AddGenerationPrompt = false,
+                        BosToken = bosToken,
+                        Extra = chat.Strength is null ? new Dictionary<string, object?>() : dialect.EffortVariables(chat.Strength),
+                    }));
+                    count++;
+                }
+                catch (FlintException fault) when (fault.Side == FaultSide.Caller)
+                {
+                    continue;
+                }
+            }
+        }
+        return count;
+    }
+
+    private static LineReader Open(string path)
+    {
+        if (!File.Exists(path)) throw FlintException.Caller("file_not_found", $"{path}: no such file of conversations.");
+        try
+        {
+            return new LineReader(path, MaxLineBytes);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new FlintException(FaultSide.Machine, "file_unreadable", $"{path}: cannot be read: {e.Message}", e);
+        }
     }
 
     /// <summary>The examples of one line.</summary>
