@@ -25,7 +25,8 @@ internal static class Rooms
         ["Accounts"] = [],
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Api"] = [.. AllOfEngine, "Accounts", "Serving"],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving"],
+        ["Recipes"] = [.. AllOfEngine, "Serving"],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Recipes"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>
