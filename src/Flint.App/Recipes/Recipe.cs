@@ -125,6 +125,13 @@ internal sealed record Recipe
                 Beta2 = s.Number("beta2", d.Beta2),
                 Epsilon = s.Number("epsilon", d.Epsilon),
                 ClipNorm = s.Number("clip_norm", d.ClipNorm),
+                Momentum = s.Number("momentum", d.Momentum),
+                Optimizer = (s.Text("optimizer") ?? "adamw") switch
+                {
+                    "adamw" => OptimizerKind.AdamW,
+                    "muon" => OptimizerKind.Muon,
+                    string other => throw s.Fault("optimizer", $"training.optimizer is \"{other}\"; expected adamw or muon"),
+                },
             },
         };
     }
