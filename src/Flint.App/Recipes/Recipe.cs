@@ -1,3 +1,4 @@
+using Flint.App.Serving;
 using Flint.Training;
 
 namespace Flint.App.Recipes;
@@ -64,6 +65,10 @@ internal sealed record Recipe
         string home = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
         string At(string relative) => System.IO.Path.GetFullPath(System.IO.Path.Combine(home, relative));
 
+        // A model beside the file, or a pulled one.
+        string Model(string text) => File.Exists(At(text)) || text.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) || !ModelLocator.TryParse(text, out _, out _)
+            ? At(text) : ModelLocator.Find(text);
+
         string name = root.RequiredText("name");
         ulong seed = (ulong)root.Integer("seed", 1, 0, long.MaxValue);
         YamlSection data = root.RequiredSection("data"), model = root.RequiredSection("model"), output = root.RequiredSection("output");
@@ -87,8 +92,8 @@ internal sealed record Recipe
             Template = template is null ? null : At(template),
             VocabularySize = size,
             MergeDigits = tokenizer?.Flag("merge_digits", false) ?? false,
-            TokenizerModel = tokenizerModel,
-            BaseModel = baseModel,
+            TokenizerModel = tokenizerModel is null ? null : Model(tokenizerModel),
+            BaseModel = baseModel is null ? null : Model(baseModel),
             Shape = baseModel is null ? ReadShape(model) : null,
             Folder = At(output.RequiredText("folder")),
             Output = output.Text("model") is { } target ? At(target) : null,
@@ -97,8 +102,10 @@ internal sealed record Recipe
             StopAfterMinutes = 0,
             Options = new TrainerOptions(),
         };
-        recipe = ReadTraining(root.RequiredSection("training"), recipe, data.Integer("max_tokens", 2048, 2, ExampleFile.MaxExampleTokens));
+        YamlSection training = root.RequiredSection("training");
+        recipe = ReadTraining(training, recipe, data.Integer("max_tokens", 2048, 2, ExampleFile.MaxExampleTokens));
         root.Close();
+        Locate(training, "steps", recipe.Options.Check);
         return recipe;
     }
 
@@ -157,14 +164,20 @@ internal sealed record Recipe
                 LogitCap = s.Number("soft_cap", 20),
             };
         }
+        Locate(s, "architecture", () => shape.Config(1));
+        return shape;
+    }
+
+    /// <summary>Gives what a check finds the line of a key.</summary>
+    private static void Locate(YamlSection section, string key, Action check)
+    {
         try
         {
-            shape.Config(1);
+            check();
         }
         catch (FlintException fault)
         {
-            throw s.Fault("architecture", fault.Message);
+            throw section.Fault(key, fault.Message);
         }
-        return shape;
     }
 }
