@@ -25,7 +25,8 @@ internal static class Rooms
         ["Accounts"] = [],
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Api"] = [.. AllOfEngine, "Accounts", "Serving"],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving"],
+        ["Nano"] = [.. AllOfEngine],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>
