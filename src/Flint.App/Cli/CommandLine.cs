@@ -37,8 +37,8 @@ public static class CommandLine
         try
         {
             var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
-            // These two take Ctrl+C in their own hands; other verbs are cut off soon after it.
-            if (parsed.CommandResult.Command.Name is Serve.Name or Run.Name)
+            // These take Ctrl+C in their own hands; other verbs are cut off soon after it.
+            if (parsed.CommandResult.Command.Name is Serve.Name or Run.Name or Train.Name)
                 configuration.ProcessTerminationTimeout = null;
             return await parsed.InvokeAsync(configuration);
         }

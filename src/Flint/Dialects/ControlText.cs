@@ -86,6 +86,14 @@ public sealed class ControlText
         _tokenizer.Encode(rest[trusted..], parseSpecial: true, into);
     }
 
+    /// <summary>Where the last control token written out in a text ends; 0 where there is none.</summary>
+    internal int EndOfLast(ReadOnlySpan<char> text)
+    {
+        int end = 0;
+        for (int at; (at = text[end..].IndexOfAny(_controls)) >= 0;) end += at + LengthAt(text[(end + at)..]);
+        return end;
+    }
+
     // Of the control tokens that begin here, the longest is the one the tokenizer takes.
     private int LengthAt(ReadOnlySpan<char> text)
     {

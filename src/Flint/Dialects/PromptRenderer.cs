@@ -14,19 +14,31 @@ public static class PromptRenderer
     /// <exception cref="FlintException">Caller: the template refuses the conversation, or hides a control token written out in it.</exception>
     public static (string Prompt, char? Mark) Render(ChatTemplate template, TemplateInput input, ControlText controls)
     {
-        string plain = template.Render(input);
-        List<string> texts = [.. Texts(input)];
-        if (!texts.Any(controls.IsIn))
-            return (plain, null);
+        char? mark = FindMark(template, input, controls);
+        return (Render(template, input, controls, mark), mark);
+    }
 
-        char mark = ControlText.FindMark(texts.Append(plain))
+    /// <summary>A character that can mark the texts of a conversation; null where none of them has to be marked.</summary>
+    /// <exception cref="FlintException">Caller: all candidates are taken.</exception>
+    public static char? FindMark(ChatTemplate template, TemplateInput input, ControlText controls)
+    {
+        List<string> texts = [.. Texts(input)];
+        if (!texts.Exists(controls.IsIn)) return null;
+        return ControlText.FindMark(texts.Append(template.Source))
             ?? throw FlintException.Caller("control_token", "The conversation holds a control token of this model and every character that could mark it as text.");
+    }
+
+    /// <summary>Renders a conversation, marked by <paramref name="mark"/> where there is one.</summary>
+    /// <exception cref="FlintException">Caller: the template refuses the conversation, or hides a control token written out in it.</exception>
+    public static string Render(ChatTemplate template, TemplateInput input, ControlText controls, char? mark)
+    {
+        string plain = template.Render(input);
+        if (mark is not char found) return plain;
         // A template may take an assistant's old message apart at tokens such as </think>: then that one stays as it is.
         foreach (bool assistants in (bool[])[true, false])
         {
-            string marked = TryRender(template, Mark(input, text => controls.Mark(text, mark), assistants));
-            if (marked.Replace(mark.ToString(), "") == plain)
-                return (marked, mark);
+            string marked = TryRender(template, Mark(input, text => controls.Mark(text, found), assistants));
+            if (marked.Replace(found.ToString(), "") == plain) return marked;
         }
 
         throw FlintException.Caller("control_token", "A message holds a control token of this model, written out as text, where the model's chat template does not let it stay text.");

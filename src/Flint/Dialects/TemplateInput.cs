@@ -23,4 +23,16 @@ public sealed class TemplateInput
 
     /// <summary>The time that <c>strftime_now</c> tells.</summary>
     public DateTimeOffset Now { get; init; }
+
+    /// <summary>The same with other messages.</summary>
+    internal TemplateInput With(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt) => new()
+    {
+        Messages = messages,
+        Tools = Tools,
+        AddGenerationPrompt = addGenerationPrompt,
+        BosToken = BosToken,
+        EosToken = EosToken,
+        Extra = Extra,
+        Now = Now,
+    };
 }

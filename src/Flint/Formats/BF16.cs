@@ -19,4 +19,13 @@ public readonly unsafe struct BF16 : IWeightFormat
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Decode(byte* block, float* dst) => *(uint*)dst = (uint)*(ushort*)block << 16;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Encode(float* src, byte* block)
+    {
+        // Half a unit of the last bit kept, and one bit more where that is odd: ties go to even.
+        uint bits = *(uint*)src;
+        *(ushort*)block = (ushort)(bits + 0x7FFF + (bits >> 16 & 1) >> 16);
+    }
 }

@@ -19,4 +19,8 @@ public readonly unsafe struct F16 : IWeightFormat
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Decode(byte* block, float* dst) => *dst = (float)*(Half*)block;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Encode(float* src, byte* block) => *(Half*)block = (Half)(*src);
 }

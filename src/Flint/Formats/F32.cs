@@ -19,4 +19,8 @@ public readonly unsafe struct F32 : IWeightFormat
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Decode(byte* block, float* dst) => *dst = *(float*)block;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Encode(float* src, byte* block) => *(float*)block = *src;
 }

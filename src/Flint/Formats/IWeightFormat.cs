@@ -14,4 +14,10 @@ public unsafe interface IWeightFormat
 
     /// <summary>Decodes one block of <see cref="BlockBytes"/> at <paramref name="block"/> into <see cref="BlockLength"/> floats.</summary>
     static abstract void Decode(byte* block, float* dst);
+
+    /// <summary>
+    /// Encodes <see cref="BlockLength"/> finite floats at <paramref name="src"/>, none beyond <see cref="WeightTypes.Largest"/>, into
+    /// the block of <see cref="BlockBytes"/> that decodes to nearly them.
+    /// </summary>
+    static abstract void Encode(float* src, byte* block);
 }

@@ -29,4 +29,17 @@ public readonly unsafe struct Q4_0 : IWeightFormat
             dst[i + 16] = ((q[i] >> 4) - 8) * d;
         }
     }
+
+    /// <inheritdoc/>
+    public static void Encode(float* src, byte* block)
+    {
+        float* importance = stackalloc float[32];
+        byte* levels = stackalloc byte[32];
+        ScaleSearch.Importance(src, importance, 32);
+        Half d = ScaleSearch.Stored(ScaleSearch.Symmetric(src, importance, 32, 8));
+        *(Half*)block = d;
+        ScaleSearch.Levels(src, levels, 32, (float)d, 0, -8, 7);
+        for (int i = 0; i < 16; i++)
+            block[i + 2] = (byte)(levels[i] | levels[i + 16] << 4);
+    }
 }

@@ -30,4 +30,19 @@ public readonly unsafe struct Q4_1 : IWeightFormat
             dst[i + 16] = (q[i] >> 4) * d + m;
         }
     }
+
+    /// <inheritdoc/>
+    public static void Encode(float* src, byte* block)
+    {
+        float* importance = stackalloc float[32];
+        byte* levels = stackalloc byte[32];
+        ScaleSearch.Importance(src, importance, 32);
+        ScaleSearch.Affine(src, importance, 32, 15, negative: false, out float scale, out float minimum);
+        Half d = ScaleSearch.Stored(scale), m = ScaleSearch.Stored(minimum);
+        *(Half*)block = d;
+        *(Half*)(block + 2) = m;
+        ScaleSearch.Levels(src, levels, 32, (float)d, (float)m, 0, 15);
+        for (int i = 0; i < 16; i++)
+            block[i + 4] = (byte)(levels[i] | levels[i + 16] << 4);
+    }
 }

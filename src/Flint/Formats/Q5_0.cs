@@ -32,4 +32,27 @@ public readonly unsafe struct Q5_0 : IWeightFormat
             dst[i + 16] = (upper - 16) * d;
         }
     }
+
+    /// <inheritdoc/>
+    public static void Encode(float* src, byte* block)
+    {
+        float* importance = stackalloc float[32];
+        byte* levels = stackalloc byte[32];
+        ScaleSearch.Importance(src, importance, 32);
+        Half d = ScaleSearch.Stored(ScaleSearch.Symmetric(src, importance, 32, 16));
+        *(Half*)block = d;
+        ScaleSearch.Levels(src, levels, 32, (float)d, 0, -16, 15);
+        Pack(levels, block + 2);
+    }
+
+    /// <summary>Writes 32 five-bit levels: their fifth bits, then the nibbles. Shared with <see cref="Q5_1"/>.</summary>
+    internal static void Pack(byte* levels, byte* dst)
+    {
+        uint high = 0;
+        for (int i = 0; i < 32; i++)
+            high |= (uint)(levels[i] >> 4) << i;
+        *(uint*)dst = high;
+        for (int i = 0; i < 16; i++)
+            dst[i + 4] = (byte)(levels[i] & 15 | levels[i + 16] << 4);
+    }
 }

@@ -33,4 +33,18 @@ public readonly unsafe struct Q5_1 : IWeightFormat
             dst[i + 16] = upper * d + m;
         }
     }
+
+    /// <inheritdoc/>
+    public static void Encode(float* src, byte* block)
+    {
+        float* importance = stackalloc float[32];
+        byte* levels = stackalloc byte[32];
+        ScaleSearch.Importance(src, importance, 32);
+        ScaleSearch.Affine(src, importance, 32, 31, negative: false, out float scale, out float minimum);
+        Half d = ScaleSearch.Stored(scale), m = ScaleSearch.Stored(minimum);
+        *(Half*)block = d;
+        *(Half*)(block + 2) = m;
+        ScaleSearch.Levels(src, levels, 32, (float)d, (float)m, 0, 31);
+        Q5_0.Pack(levels, block + 4);
+    }
 }

@@ -39,4 +39,22 @@ public readonly unsafe struct Q5_K : IWeightFormat
             }
         }
     }
+
+    /// <inheritdoc/>
+    public static void Encode(float* src, byte* block)
+    {
+        byte* levels = stackalloc byte[256];
+        Q4_K.EncodeScales(src, 31, block, levels);
+        byte* high = block + 16;
+        byte* q = block + 48;
+        new Span<byte>(high, 32).Clear();
+        for (int group = 0; group < 8; group += 2, q += 32, levels += 64)
+        {
+            for (int i = 0; i < 32; i++)
+            {
+                q[i] = (byte)(levels[i] & 15 | levels[i + 32] << 4);
+                high[i] |= (byte)(levels[i] >> 4 << group | levels[i + 32] >> 4 << (group + 1));
+            }
+        }
+    }
 }

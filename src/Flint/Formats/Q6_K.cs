@@ -43,4 +43,59 @@ public readonly unsafe struct Q6_K : IWeightFormat
             }
         }
     }
+
+    /// <inheritdoc/>
+    public static void Encode(float* src, byte* block)
+    {
+        float* importance = stackalloc float[256];
+        float* found = stackalloc float[16];
+        byte* levels = stackalloc byte[256];
+        for (int group = 0; group < 16; group++)
+        {
+            float* x = src + 16 * group, w = importance + 16 * group;
+            ScaleSearch.Importance(x, w, 16);
+            found[group] = ScaleSearch.Symmetric(x, w, 16, 32);
+        }
+        // The largest scale becomes −128, the far end of a signed byte.
+        Half d = ScaleSearch.Stored(ScaleSearch.Extreme(found, 16) / -128);
+        *(Half*)(block + 208) = d;
+        sbyte* scales = (sbyte*)block + 192;
+        for (int group = 0; group < 16; group++)
+        {
+            float* x = src + 16 * group;
+            scales[group] = NearestScale(x, importance + 16 * group, found[group], (float)d);
+            ScaleSearch.Levels(x, levels + 16 * group, 16, (float)d * scales[group], 0, -32, 31);
+        }
+        Pack(levels, block, block + 128);
+    }
+
+    /// <summary>The byte that stands for a scale: of the nearest and its neighbours, the one with the least error.</summary>
+    private static sbyte NearestScale(float* x, float* importance, float scale, float d)
+    {
+        if (d == 0)
+            return 0;
+        int near = (int)MathF.Round(scale / d), result = 0;
+        double best = double.PositiveInfinity;
+        for (int s = Math.Max(-128, near - 1); s <= Math.Min(127, near + 1); s++)
+        {
+            double error = ScaleSearch.Error(x, importance, 16, d * s, 0, -32, 31);
+            if (error < best)
+                (best, result) = (error, s);
+        }
+        return (sbyte)result;
+    }
+
+    private static void Pack(byte* levels, byte* low, byte* high)
+    {
+        for (int half = 0; half < 2; half++, low += 64, high += 32, levels += 128)
+        {
+            for (int i = 0; i < 32; i++)
+            {
+                byte q0 = levels[i], q1 = levels[i + 32], q2 = levels[i + 64], q3 = levels[i + 96];
+                low[i] = (byte)(q0 & 15 | q2 << 4);
+                low[i + 32] = (byte)(q1 & 15 | q3 << 4);
+                high[i] = (byte)(q0 >> 4 | q1 >> 4 << 2 | q2 >> 4 << 4 | q3 >> 4 << 6);
+            }
+        }
+    }
 }

@@ -25,4 +25,16 @@ public readonly unsafe struct Q8_0 : IWeightFormat
         for (int i = 0; i < 32; i++)
             dst[i] = q[i] * d;
     }
+
+    /// <inheritdoc/>
+    public static void Encode(float* src, byte* block)
+    {
+        Half d = ScaleSearch.Stored(MathF.Abs(ScaleSearch.Extreme(src, 32)) / 127);
+        *(Half*)block = d;
+        byte* levels = stackalloc byte[32];
+        ScaleSearch.Levels(src, levels, 32, (float)d, 0, -127, 127);
+        sbyte* q = (sbyte*)block + 2;
+        for (int i = 0; i < 32; i++)
+            q[i] = (sbyte)(levels[i] - 127);
+    }
 }

@@ -2,9 +2,11 @@ using System.Runtime.CompilerServices;
 
 namespace Flint.Formats;
 
-/// <summary>Facts about <see cref="WeightType"/>s: names, block layouts, and decoding by type.</summary>
+/// <summary>Facts about <see cref="WeightType"/>s: names, block layouts, and decoding and encoding by type.</summary>
 public static unsafe class WeightTypes
 {
+    private const float LargestBFloat = 3.3895314e38f;
+
     private readonly record struct Layout(string Name, int BlockLength, int BlockBytes);
 
     private static readonly Layout[] Layouts = CreateLayouts();
@@ -12,7 +14,7 @@ public static unsafe class WeightTypes
     /// <summary>Whether the type's layout is known, so that its size can be computed (not that it can be decoded).</summary>
     public static bool IsKnown(WeightType type) => (uint)type < (uint)Layouts.Length && Layouts[(int)type].BlockLength > 0;
 
-    /// <summary>Whether tensors of the type can be decoded and computed with.</summary>
+    /// <summary>Whether tensors of the type can be decoded, encoded and computed with.</summary>
     public static bool IsSupported(WeightType type) => type is
         WeightType.F32 or WeightType.F16 or WeightType.BF16 or WeightType.Q8_0 or
         WeightType.Q4_0 or WeightType.Q4_1 or WeightType.Q5_0 or WeightType.Q5_1 or
@@ -59,6 +61,51 @@ public static unsafe class WeightTypes
             case WeightType.Q6_K: DecodeBlocks<Q6_K>(src, dst, n); break;
             default: throw FlintException.File("unsupported_weight_type", $"Weights in {Name(type)} cannot be decoded.");
         }
+    }
+
+    /// <summary>
+    /// The largest magnitude that weights in the type may have: where scales are kept in binary16, all that binary16 holds.
+    /// </summary>
+    public static float Largest(WeightType type) => type switch
+    {
+        WeightType.F32 => float.MaxValue,
+        WeightType.BF16 => LargestBFloat,
+        _ => (float)Half.MaxValue,
+    };
+
+    /// <summary>
+    /// Encodes <paramref name="n"/> elements (a multiple of the block length) from binary32. The bytes depend on the values alone,
+    /// not on the processor.
+    /// </summary>
+    /// <param name="type">The format; must be supported.</param>
+    /// <param name="src">Finite floats of magnitude up to <see cref="Largest"/>.</param>
+    /// <param name="dst">Room for the row, <see cref="RowBytes"/> long; no alignment is needed.</param>
+    /// <param name="n">The number of elements.</param>
+    public static void EncodeRow(WeightType type, float* src, byte* dst, long n)
+    {
+        _ = RowBytes(type, n);
+        switch (type)
+        {
+            case WeightType.F32: Unsafe.CopyBlockUnaligned(ref *dst, ref *(byte*)src, checked((uint)(n * sizeof(float)))); break;
+            case WeightType.F16: EncodeBlocks<F16>(src, dst, n); break;
+            case WeightType.BF16: EncodeBlocks<BF16>(src, dst, n); break;
+            case WeightType.Q8_0: EncodeBlocks<Q8_0>(src, dst, n); break;
+            case WeightType.Q4_0: EncodeBlocks<Q4_0>(src, dst, n); break;
+            case WeightType.Q4_1: EncodeBlocks<Q4_1>(src, dst, n); break;
+            case WeightType.Q5_0: EncodeBlocks<Q5_0>(src, dst, n); break;
+            case WeightType.Q5_1: EncodeBlocks<Q5_1>(src, dst, n); break;
+            case WeightType.Q4_K: EncodeBlocks<Q4_K>(src, dst, n); break;
+            case WeightType.Q5_K: EncodeBlocks<Q5_K>(src, dst, n); break;
+            case WeightType.Q6_K: EncodeBlocks<Q6_K>(src, dst, n); break;
+            default: throw FlintException.Caller("unsupported_weight_type", $"Weights cannot be encoded in {Name(type)}.");
+        }
+    }
+
+    private static void EncodeBlocks<TFormat>(float* src, byte* dst, long n)
+        where TFormat : struct, IWeightFormat
+    {
+        for (float* end = src + n; src < end; src += TFormat.BlockLength, dst += TFormat.BlockBytes)
+            TFormat.Encode(src, dst);
     }
 
     private static void DecodeBlocks<TFormat>(byte* src, float* dst, long n)

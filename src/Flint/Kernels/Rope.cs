@@ -53,6 +53,14 @@ internal static unsafe class Rope
         }
     }
 
+    /// <summary>Turns one head's gradient in place, the other way.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void ApplyBack(float* gradient, int pairs, float* cosSin, RopePairing pairing)
+    {
+        int step = pairing == RopePairing.Adjacent ? 2 : 1, partner = pairing == RopePairing.Adjacent ? 1 : pairs;
+        for (int i = 0; i < pairs; i++) Turn(ref gradient[step * i], ref gradient[step * i + partner], cosSin[2 * i], -cosSin[2 * i + 1]);
+    }
+
     private static void Turn(ref float a, ref float b, float cos, float sin)
     {
         float x = a, y = b;

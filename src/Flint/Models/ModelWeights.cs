@@ -38,14 +38,14 @@ internal sealed unsafe class ModelWeights : IDisposable
         PackedMatrix? head = null;
         try
         {
-            TensorInfo embedding = binder.Rows("token_embd.weight", c.EmbeddingLength, c.VocabularySize);
+            TensorInfo embedding = binder.Rows(DecoderTensors.Embedding, c.EmbeddingLength, c.VocabularySize);
             if (!WeightTypes.IsSupported(embedding.Type))
                 throw FlintException.File("unsupported_weight_type", $"{embedding.File}: tensor {embedding.Name} is in {WeightTypes.Name(embedding.Type)}, which is not supported.");
-            if (c.RopeFactors is not null) binder.Accept("rope_freqs.weight");
+            if (c.RopeFactors is not null) binder.Accept(DecoderTensors.RopeFactors);
             for (int l = 0; l < c.Layers; l++) layers.Add(Layer(binder, c, l));
-            float* outputNorm = binder.Vector("output_norm.weight", c.EmbeddingLength);
-            head = binder.Has("output.weight")
-                ? binder.Matrix("output.weight", c.EmbeddingLength, c.VocabularySize)
+            float* outputNorm = binder.Vector(DecoderTensors.OutputNorm, c.EmbeddingLength);
+            head = binder.Has(DecoderTensors.Head)
+                ? binder.Matrix(DecoderTensors.Head, c.EmbeddingLength, c.VocabularySize)
                 : binder.Pack(embedding, c.EmbeddingLength, c.VocabularySize);
             binder.CheckAllBound();
             return new ModelWeights(embedding, [.. layers], outputNorm, head, binder.Vectors);
@@ -68,24 +68,23 @@ internal sealed unsafe class ModelWeights : IDisposable
 
     private static LayerWeights Layer(WeightBinder binder, ModelConfig c, int l)
     {
-        string p = $"blk.{l}.";
         int width = c.EmbeddingLength, queries = c.Heads * c.HeadLength, outputs = c.Heads * c.ValueLength;
         return new LayerWeights
         {
-            AttentionNorm = binder.Vector(p + "attn_norm.weight", width),
-            Query = binder.Matrix(p + "attn_q.weight", width, queries),
-            Key = binder.Matrix(p + "attn_k.weight", width, c.KvHeads * c.HeadLength),
-            Value = binder.Matrix(p + "attn_v.weight", width, c.KvHeads * c.ValueLength),
-            Gate = c.OutputGate ? binder.Matrix(p + "attn_gate.weight", width, outputs) : null,
-            QueryNorm = c.HeadNorms ? binder.Vector(p + "attn_q_norm.weight", c.HeadLength) : null,
-            KeyNorm = c.HeadNorms ? binder.Vector(p + "attn_k_norm.weight", c.HeadLength) : null,
-            Output = binder.Matrix(p + "attn_output.weight", outputs, width),
-            PostAttentionNorm = c.PostNorms ? binder.Vector(p + "post_attention_norm.weight", width) : null,
-            FeedForwardNorm = binder.Vector(p + "ffn_norm.weight", width),
-            FeedForwardGate = binder.Matrix(p + "ffn_gate.weight", width, c.FeedForwardLength),
-            FeedForwardUp = binder.Matrix(p + "ffn_up.weight", width, c.FeedForwardLength),
-            FeedForwardDown = binder.Matrix(p + "ffn_down.weight", c.FeedForwardLength, width),
-            PostFeedForwardNorm = c.PostNorms ? binder.Vector(p + "post_ffw_norm.weight", width) : null,
+            AttentionNorm = binder.Vector(DecoderTensors.Name(l, DecoderTensors.AttentionNorm), width),
+            Query = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.Query), width, queries),
+            Key = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.Key), width, c.KvHeads * c.HeadLength),
+            Value = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.Value), width, c.KvHeads * c.ValueLength),
+            Gate = c.OutputGate ? binder.Matrix(DecoderTensors.Name(l, DecoderTensors.Gate), width, outputs) : null,
+            QueryNorm = c.HeadNorms ? binder.Vector(DecoderTensors.Name(l, DecoderTensors.QueryNorm), c.HeadLength) : null,
+            KeyNorm = c.HeadNorms ? binder.Vector(DecoderTensors.Name(l, DecoderTensors.KeyNorm), c.HeadLength) : null,
+            Output = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.Output), outputs, width),
+            PostAttentionNorm = c.PostNorms ? binder.Vector(DecoderTensors.Name(l, DecoderTensors.PostAttentionNorm), width) : null,
+            FeedForwardNorm = binder.Vector(DecoderTensors.Name(l, DecoderTensors.FeedForwardNorm), width),
+            FeedForwardGate = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.FeedForwardGate), width, c.FeedForwardLength),
+            FeedForwardUp = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.FeedForwardUp), width, c.FeedForwardLength),
+            FeedForwardDown = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.FeedForwardDown), c.FeedForwardLength, width),
+            PostFeedForwardNorm = c.PostNorms ? binder.Vector(DecoderTensors.Name(l, DecoderTensors.PostFeedForwardNorm), width) : null,
         };
     }
 }

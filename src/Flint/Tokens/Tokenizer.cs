@@ -136,7 +136,7 @@ public sealed class Tokenizer
     {
         EncodeWorker worker = Rent();
         if (addSpecial && AddBos) worker.Ids.Add(Bos!.Value);
-        EncodeInto(text, parseSpecial, worker);
+        EncodeInto(text, parseSpecial, atStart: true, worker);
         if (addSpecial && AddEos) worker.Ids.Add(Eos!.Value);
         int[] ids = worker.Ids.Ids.ToArray();
         Return(worker);
@@ -151,12 +151,12 @@ public sealed class Tokenizer
         return Encode(Encoding.UTF8.GetString(utf8), addSpecial, parseSpecial);
     }
 
-    /// <summary>Appends the ids of a text to a list, without BOS and EOS.</summary>
+    /// <summary>Appends the ids of a text to a list, without BOS and EOS; where the list ends in text, this one goes on from it.</summary>
     /// <exception cref="FlintException">Caller: the text is longer than <see cref="MaxTextLength"/>.</exception>
     public void Encode(ReadOnlySpan<char> text, bool parseSpecial, List<int> into)
     {
         EncodeWorker worker = Rent();
-        EncodeInto(text, parseSpecial, worker);
+        EncodeInto(text, parseSpecial, into.Count == 0 || BeginsText(into[^1]), worker);
         into.AddRange(worker.Ids.Ids);
         Return(worker);
     }
@@ -209,13 +209,12 @@ public sealed class Tokenizer
         return wasStart && !atStart && _stripsSpace && bytes.StartsWith(" "u8) ? bytes[1..] : bytes;
     }
 
-    private void EncodeInto(ReadOnlySpan<char> text, bool parseSpecial, EncodeWorker worker)
+    private void EncodeInto(ReadOnlySpan<char> text, bool parseSpecial, bool atStart, EncodeWorker worker)
     {
         if (text.Length > MaxTextLength) throw TooLong(text.Length, "characters");
         if (HasLoneSurrogate(text)) text = Encoding.Unicode.GetString(Encoding.Unicode.GetBytes(text.ToString()));
         SpecialMatcher matcher = parseSpecial ? _allSpecial : _userDefined;
         int from = 0;
-        bool atStart = true;
         while (from < text.Length)
         {
             bool found = matcher.TryFind(text, from, out int at, out int length, out int id);

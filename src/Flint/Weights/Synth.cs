@@ -21,7 +21,7 @@ public static unsafe class Synth
     public static IReadOnlyList<string> Shapes { get; } = [.. SynthShape.All.Select(s => s.Name)];
 
     /// <summary>The names of the formats and mixes.</summary>
-    public static IReadOnlyList<string> Quants { get; } = [.. SynthQuant.All.Select(q => q.Name)];
+    public static IReadOnlyList<string> Quants => QuantMix.Names;
 
     /// <summary>Writes a file; an existing one is replaced, and an unfinished one is removed.</summary>
     /// <param name="options">What to write.</param>
@@ -34,8 +34,7 @@ public static unsafe class Synth
     {
         SynthShape shape = SynthShape.All.FirstOrDefault(s => s.Name == options.Shape)
             ?? throw FlintException.Caller("unknown_shape", $"Unknown shape '{options.Shape}': expected one of {string.Join(", ", Shapes)}.");
-        SynthQuant quant = SynthQuant.All.FirstOrDefault(q => q.Name.Equals(options.Quant, StringComparison.OrdinalIgnoreCase))
-            ?? throw FlintException.Caller("unknown_quant", $"Unknown weight format '{options.Quant}': expected one of {string.Join(", ", Quants)}.");
+        QuantMix quant = QuantMix.Find(options.Quant);
         if (options.Layers is < 1 or > MaxLayers)
             throw FlintException.Caller("layers", $"Expected 1 to {MaxLayers} layers, found {options.Layers}.");
         shape = shape with { Layers = options.Layers ?? shape.Layers };
@@ -49,7 +48,7 @@ public static unsafe class Synth
         }
     }
 
-    internal static void Write(SynthShape shape, SynthQuant quant, ulong seed, string path, Action<long, long>? progress)
+    internal static void Write(SynthShape shape, QuantMix quant, ulong seed, string path, Action<long, long>? progress)
     {
         FileStream stream = new(path, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0);
         bool whole = false;
@@ -110,7 +109,7 @@ public static unsafe class Synth
         ulong stream = ((ulong)index << 32) + (ulong)(at / pieceBytes);
         Parallel.For(0, (bytes + pieceBytes - 1) / pieceBytes, piece =>
         {
-            SynthRandom random = new(seed, stream + (ulong)piece);
+            SplitMix random = new(seed, stream + (ulong)piece);
             int start = piece * pieceBytes;
             filler.Fill(pieces.Pointer + start, Math.Min(pieceBytes, bytes - start) / blockBytes, ref random);
         });

@@ -53,7 +53,7 @@ internal sealed unsafe class SynthBlocks
 
     /// <summary>Writes <paramref name="blocks"/> blocks (for the plain formats: elements) to <paramref name="dst"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Fill(byte* dst, int blocks, ref SynthRandom random)
+    public void Fill(byte* dst, int blocks, ref SplitMix random)
     {
         fixed (byte* levels = _levels, pairs = _pairs)
         {
@@ -113,7 +113,7 @@ internal sealed unsafe class SynthBlocks
     }
 
     // Eight 6-bit scales from 48 to 63 and equal minima, packed as Q4_K describes: the two upper bits are always set.
-    private static byte* SubScales(byte* dst, ref SynthRandom random)
+    private static byte* SubScales(byte* dst, ref SplitMix random)
     {
         ulong bits = random.Next();
         for (int i = 0; i < 4; i++)
@@ -126,7 +126,7 @@ internal sealed unsafe class SynthBlocks
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private byte* Q8(byte* dst, byte* levels, ref SynthRandom random)
+    private byte* Q8(byte* dst, byte* levels, ref SplitMix random)
     {
         *(ushort*)dst = _scale;
         for (int i = 2; i < 34; i += 8)
@@ -139,7 +139,7 @@ internal sealed unsafe class SynthBlocks
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static byte* Nibbles(byte* dst, byte* pairs, int count, ref SynthRandom random)
+    private static byte* Nibbles(byte* dst, byte* pairs, int count, ref SplitMix random)
     {
         for (int i = 0; i < count; i += 4)
         {
@@ -155,7 +155,7 @@ internal sealed unsafe class SynthBlocks
     // The fifth bits of all values, 4 bytes for each 32, then the nibbles. In Q5_0 and Q5_1 bit i belongs to value i; in Q5_K bit g
     // of byte i belongs to value i of group g. Byte i of a run of nibbles holds values i and i+16 (Q5_K: of two groups, i and i+32).
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static byte* Fives(byte* dst, byte* levels, int groups, ref SynthRandom random)
+    private static byte* Fives(byte* dst, byte* levels, int groups, ref SplitMix random)
     {
         byte* high = dst;
         new Span<byte>(high, 4 * groups).Clear();
@@ -177,7 +177,7 @@ internal sealed unsafe class SynthBlocks
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private byte* Sixes(byte* dst, byte* levels, ref SynthRandom random)
+    private byte* Sixes(byte* dst, byte* levels, ref SplitMix random)
     {
         byte* low = dst, high = dst + 128;
         for (int half = 0; half < 2; half++, low += 64, high += 32)

@@ -104,7 +104,7 @@ internal sealed record SynthShape
     private bool IsMuse => Dialect == SynthDialect.MuseGlimmer;
 
     /// <summary>Writes the metadata, tokenizer included.</summary>
-    public void AddMetadata(GgufWriter writer, SynthQuant quant)
+    public void AddMetadata(GgufWriter writer, QuantMix quant)
     {
         writer.Add("general.architecture", Architecture);
         writer.Add("general.type", "model");
@@ -147,32 +147,39 @@ internal sealed record SynthShape
     }
 
     /// <summary>The tensors in the order of the file.</summary>
-    public IEnumerable<SynthTensor> Tensors(SynthQuant quant)
+    public IEnumerable<SynthTensor> Tensors(QuantMix quant)
+    {
+        SynthTensor[] plain = [.. PlainTensors()];
+        QuantPlan plan = new(quant, null, [.. plain.Select(t => t.Name)], new ModelFacts(Layers, Experts, false));
+        return plain.Select(t => t with { Type = plan.TypeOf(t.Name, t.Shape, t.Type).Type });
+    }
+
+    private IEnumerable<SynthTensor> PlainTensors()
     {
         if (RopeFactor > 0)
             yield return new("rope_freqs.weight", WeightType.F32, [HeadLength / 2], 0, 0, RopeFactors());
-        yield return Matrix("token_embd.weight", Tied ? quant.Output : quant.Base, Width, Vocabulary);
+        yield return Matrix("token_embd.weight", Width, Vocabulary);
         for (int i = 0; i < Layers; i++)
         {
-            foreach (SynthTensor tensor in Layer(quant, i))
+            foreach (SynthTensor tensor in Layer(i))
                 yield return tensor;
         }
         yield return Norm("output_norm.weight", Width);
         if (!Tied)
-            yield return Matrix("output.weight", quant.Output, Width, Vocabulary);
+            yield return Matrix("output.weight", Width, Vocabulary);
     }
 
-    private IEnumerable<SynthTensor> Layer(SynthQuant quant, int layer)
+    private IEnumerable<SynthTensor> Layer(int layer)
     {
         string prefix = $"blk.{layer}.";
         int queries = Heads * HeadLength, keys = KvHeads * HeadLength;
         yield return Norm(prefix + "attn_norm.weight", Width);
-        yield return Matrix(prefix + "attn_q.weight", quant.Base, Width, queries);
-        yield return Matrix(prefix + "attn_k.weight", quant.Base, Width, keys);
-        yield return Matrix(prefix + "attn_v.weight", quant.Value(layer, Layers), Width, keys);
+        yield return Matrix(prefix + "attn_q.weight", Width, queries);
+        yield return Matrix(prefix + "attn_k.weight", Width, keys);
+        yield return Matrix(prefix + "attn_v.weight", Width, keys);
         if (IsMuse)
-            yield return Matrix(prefix + "attn_gate.weight", quant.Base, Width, queries);
-        yield return Matrix(prefix + "attn_output.weight", quant.Base, queries, Width);
+            yield return Matrix(prefix + "attn_gate.weight", Width, queries);
+        yield return Matrix(prefix + "attn_output.weight", queries, Width);
         if (QueryNorm > 0)
         {
             yield return new(prefix + "attn_q_norm.weight", WeightType.F32, [HeadLength], QueryNorm, 0);
@@ -184,15 +191,15 @@ internal sealed record SynthShape
         string experts = Experts > 0 ? "_exps.weight" : ".weight";
         long[] count = Experts > 0 ? [Experts] : [];
         if (Experts > 0)
-            yield return Matrix(prefix + "ffn_gate_inp.weight", WeightType.F32, Width, Experts);
-        yield return Matrix(prefix + "ffn_gate" + experts, quant.Base, [Width, FeedForward, .. count]);
-        yield return Matrix(prefix + "ffn_up" + experts, quant.Base, [Width, FeedForward, .. count]);
-        yield return Matrix(prefix + "ffn_down" + experts, quant.Down(layer, Layers), [FeedForward, Width, .. count]);
+            yield return Matrix(prefix + "ffn_gate_inp.weight", Width, Experts);
+        yield return Matrix(prefix + "ffn_gate" + experts, [Width, FeedForward, .. count]);
+        yield return Matrix(prefix + "ffn_up" + experts, [Width, FeedForward, .. count]);
+        yield return Matrix(prefix + "ffn_down" + experts, [FeedForward, Width, .. count]);
         if (IsMuse)
             yield return Norm(prefix + "post_ffw_norm.weight", Width);
     }
 
-    private static SynthTensor Matrix(string name, WeightType type, params long[] shape) => new(name, type, shape, 0, MatrixDeviation);
+    private static SynthTensor Matrix(string name, params long[] shape) => new(name, WeightType.F32, shape, 0, MatrixDeviation);
 
     private static SynthTensor Norm(string name, long length) => new(name, WeightType.F32, [length], 1, NormDeviation);
 

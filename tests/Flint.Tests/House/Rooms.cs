@@ -26,7 +26,8 @@ internal static class Rooms
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Api"] = [.. AllOfEngine, "Accounts", "Serving"],
         ["Nano"] = [.. AllOfEngine],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano"],
+        ["Recipes"] = [.. AllOfEngine, "Serving"],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano", "Recipes"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>

@@ -59,40 +59,9 @@ public sealed unsafe partial class SynthTests : IDisposable
     public void HasTheSizeOfTheRealModel(string name, long parameters, int tensors)
     {
         SynthShape shape = SynthShape.All.Single(s => s.Name == name);
-        SynthTensor[] all = [.. shape.Tensors(SynthQuant.All.Single(q => q.Name == "F32"))];
+        SynthTensor[] all = [.. shape.Tensors(QuantMix.All.Single(q => q.Name == "F32"))];
         Assert.Equal(tensors, all.Length);
         Assert.Equal(parameters, all.Where(t => t.Name != "rope_freqs.weight").Sum(t => t.Bytes / 4));
-    }
-
-    [Theory]
-    [InlineData("meta-llama-3.1-70b-instruct", 80)]
-    [InlineData("qwen3-0.6b", 28)]
-    [InlineData("qwen3-14b", 40)]
-    public void MixesFormatsAsTheReferenceQuantizer(string model, int layers)
-    {
-        string[] lines = File.ReadAllLines(TestData.Shared($"data/weights/llama-quantize-type-maps/{model}.schema"));
-        int sections = 0;
-        foreach (SynthQuant quant in SynthQuant.All)
-        {
-            int start = Array.FindIndex(lines, l => l.StartsWith($"[{quant.Name}]", StringComparison.Ordinal));
-            if (start < 0)
-                continue;
-            sections++;
-            Dictionary<string, WeightType> named = lines.Skip(start + 1).TakeWhile(l => !l.StartsWith('['))
-                .Select(l => l.Split(' ')).Where(p => p.Length == 2).ToDictionary(p => p[0], p => Parse(p[1]));
-            WeightType fallback = Parse(lines[start].Split(' ')[1]);
-            Assert.Equal(fallback, quant.Base);
-            Assert.Equal(named.GetValueOrDefault("output.weight", fallback), quant.Output);
-            for (int i = 0; i < layers; i++)
-            {
-                WeightType value = named.GetValueOrDefault($"blk.{i}.attn_v.weight", fallback);
-                // The 70B model's values get five bits throughout, a rule of its own.
-                if (layers != 80 || value != WeightType.Q5_K)
-                    Assert.Equal(value, quant.Value(i, layers));
-                Assert.Equal(named.GetValueOrDefault($"blk.{i}.ffn_down.weight", fallback), quant.Down(i, layers));
-            }
-        }
-        Assert.InRange(sections, 9, 15);
     }
 
     [Theory]
@@ -211,7 +180,7 @@ public sealed unsafe partial class SynthTests : IDisposable
         List<(long Done, long Total)> reports = [];
         SynthShape shape = Miniature(SynthShape.All[0]);
         string path = Path.Combine(_folder.Path, "progress.gguf");
-        Synth.Write(shape, SynthQuant.All[0], 1, path, (done, total) => reports.Add((done, total)));
+        Synth.Write(shape, QuantMix.All[0], 1, path, (done, total) => reports.Add((done, total)));
         Assert.All(reports.Zip(reports.Skip(1)), p => Assert.True(p.First.Done < p.Second.Done));
         Assert.Equal(reports[^1].Total, reports[^1].Done);
     }
@@ -247,7 +216,7 @@ public sealed unsafe partial class SynthTests : IDisposable
     private string Write(SynthShape shape, string quant, ulong seed = 1)
     {
         string path = Path.Combine(_folder.Path, $"{shape.Name}-{quant}-{seed}.gguf");
-        Synth.Write(shape, SynthQuant.All.Single(q => q.Name == quant), seed, path, null);
+        Synth.Write(shape, QuantMix.All.Single(q => q.Name == quant), seed, path, null);
         return path;
     }
 

@@ -1,0 +1,75 @@
+using Flint.Models;
+using Flint.Weights;
+
+namespace Flint.Training;
+
+/// <summary>Low-rank adaptation (Hu et al., arXiv 2106.09685): W·x + (α / rank)·B·(A·x) with A and B trained and W frozen.</summary>
+public sealed record LoraOptions
+{
+    private const int MaxRank = 1024;
+
+    private static readonly string[] s_targets =
+    [
+        DecoderTensors.Query, DecoderTensors.Key, DecoderTensors.Value, DecoderTensors.Gate, DecoderTensors.Output,
+        DecoderTensors.FeedForwardGate, DecoderTensors.FeedForwardUp, DecoderTensors.FeedForwardDown,
+    ];
+
+    /// <summary>The rank of the product of A and B.</summary>
+    public int Rank { get; init; } = 16;
+
+    /// <summary>α; the adapter's product counts α / rank.</summary>
+    public float Alpha { get; init; } = 32f;
+
+    /// <summary>The matrices of every layer that get an adapter, as in GGUF (<c>attn_q</c>, …, <c>ffn_down</c>); null for all.</summary>
+    public IReadOnlyList<string>? Targets { get; init; }
+
+    /// <summary>α / rank.</summary>
+    public float Scale => Alpha / Rank;
+
+    /// <summary>The names that <see cref="Targets"/> may hold.</summary>
+    public static IReadOnlyList<string> KnownTargets => s_targets;
+
+    /// <summary>The tensors to train: for every target [rank][columns] and [rows][rank].</summary>
+    internal IEnumerable<(string Name, int Columns, int Rows)> Tensors(ModelConfig config)
+    {
+        var names = new HashSet<string>();
+        for (int l = 0; l < config.Layers; l++)
+        {
+            foreach (string target in Targets ?? s_targets) names.Add(DecoderTensors.Name(l, target));
+        }
+
+        foreach (DecoderTensor tensor in DecoderTensors.Of(config, tied: true))
+        {
+            if (!names.Contains(tensor.Name)) continue;
+            yield return (AdapterPart.NameA(tensor.Name), tensor.Columns, Rank);
+            yield return (AdapterPart.NameB(tensor.Name), Rank, tensor.Rows);
+        }
+    }
+
+    /// <summary>A uniform within ±1/√columns, B zero: the adapter starts as nothing.</summary>
+    internal unsafe void Initialize(TrainedTensors tensors, ulong seed)
+    {
+        int index = 0;
+        foreach (TrainedTensor tensor in tensors.All)
+        {
+            var random = new SplitMix(seed, (ulong)index++);
+            if (!tensor.Name.EndsWith(".lora_a", StringComparison.Ordinal)) continue;
+            float bound = 1f / MathF.Sqrt(tensor.Columns);
+            float* values = tensors.ValuesOf(tensor);
+            for (long i = 0; i < tensor.Count; i++) values[i] = (float)(2 * random.Uniform() - 1) * bound;
+        }
+    }
+
+    /// <exception cref="FlintException">Caller: a value is out of range.</exception>
+    internal void Check()
+    {
+        if (Rank is < 1 or > MaxRank) throw FlintException.Caller("invalid_training_option", $"The adapter's rank is {Rank}; expected 1 to {MaxRank}.");
+        if (!(Alpha > 0) || !float.IsFinite(Alpha)) throw FlintException.Caller("invalid_training_option", FormattableString.Invariant($"The adapter's alpha is {Alpha}; expected a positive number."));
+        if (Targets is { Count: 0 }) throw FlintException.Caller("invalid_training_option", "The adapter has no target; expected at least one.");
+        foreach (string target in Targets ?? [])
+        {
+            if (!s_targets.Contains(target))
+                throw FlintException.Caller("invalid_training_option", $"The adapter's target \"{target}\" is not known; expected some of {string.Join(", ", s_targets)}.");
+        }
+    }
+}
