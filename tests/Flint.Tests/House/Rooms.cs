@@ -25,8 +25,9 @@ internal static class Rooms
         ["Accounts"] = [],
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Api"] = [.. AllOfEngine, "Accounts", "Serving"],
+        ["Nano"] = [.. AllOfEngine],
         ["Recipes"] = [.. AllOfEngine, "Serving"],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Recipes"],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano", "Recipes"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>
