@@ -1,3 +1,4 @@
+using Flint.App.Nano;
 using Flint.App.Serving;
 using Flint.Training;
 
@@ -20,6 +21,9 @@ internal sealed record Recipe
 
     /// <summary>Files of conversations.</summary>
     public required IReadOnlyList<string> Files { get; init; }
+
+    /// <summary>Conversations generated beside them: of flint-nano's world, so many of a seed; null for none.</summary>
+    public (ulong Seed, int Items, string? Task)? Generated { get; init; }
 
     /// <summary>The loss weight of tokens that the assistant does not write.</summary>
     public required float PromptWeight { get; init; }
@@ -75,7 +79,8 @@ internal sealed record Recipe
         YamlSection? tokenizer = root.Section("tokenizer");
         string? template = root.Text("template"), baseModel = model.Text("from"), tokenizerModel = tokenizer?.Text("from");
         IReadOnlyList<string> files = data.Texts("files") ?? [];
-        if (files.Count == 0) throw data.Fault("files", "data.files is missing; expected files of conversations");
+        (ulong, int, string?)? generated = ReadGenerator(data);
+        if (files.Count == 0 && generated is null) throw data.Fault("files", "data.files is missing; expected files of conversations, or a generator");
         if (baseModel is null && tokenizer is null) throw root.Fault("tokenizer", "tokenizer is missing; expected its size, or the model it is taken from");
         if (baseModel is null && template is null) throw root.Fault("template", "template is missing; expected the file of a chat template");
         if (baseModel is not null && (tokenizer is not null || template is not null))
@@ -88,6 +93,7 @@ internal sealed record Recipe
             Name = name,
             Seed = seed,
             Files = [.. files.Select(At)],
+            Generated = generated,
             PromptWeight = data.Number("prompt_weight", 0) is >= 0 and <= 1 and var weight ? weight : throw data.Fault("prompt_weight", "data.prompt_weight is out of range; expected 0 to 1"),
             Template = template is null ? null : At(template),
             VocabularySize = size,
@@ -107,6 +113,16 @@ internal sealed record Recipe
         root.Close();
         Locate(training, "steps", recipe.Options.Check);
         return recipe;
+    }
+
+    private static (ulong Seed, int Items, string? Task)? ReadGenerator(YamlSection data)
+    {
+        if (data.Text("generator") is not { } generator) return null;
+        if (generator != "nano") throw data.Fault("generator", $"data.generator is '{generator}'; expected nano");
+        ulong seed = (ulong)data.Integer("seed", 1, 0, long.MaxValue);
+        string? task = data.Text("task");
+        if (task is not null) Locate(data, "task", () => NanoWorld.CheckTask(task));
+        return (seed, data.Required("items", 1, NanoData.MaxItems), task);
     }
 
     private static Recipe ReadTraining(YamlSection s, Recipe recipe, int maxTokens)
@@ -131,6 +147,13 @@ internal sealed record Recipe
                 Beta1 = s.Number("beta1", d.Beta1),
                 Beta2 = s.Number("beta2", d.Beta2),
                 Epsilon = s.Number("epsilon", d.Epsilon),
+                Momentum = s.Number("momentum", d.Momentum),
+                Optimizer = s.Text("optimizer") switch
+                {
+                    null or "adamw" => OptimizerKind.AdamW,
+                    "muon" => OptimizerKind.Muon,
+                    string other => throw s.Fault("optimizer", $"training.optimizer is '{other}'; expected adamw or muon"),
+                },
                 ClipNorm = s.Number("clip_norm", d.ClipNorm),
             },
         };

@@ -106,6 +106,18 @@ public sealed class TrainingRunTests : IDisposable
     }
 
     [Fact]
+    public void Generated_conversations_join_those_of_files()
+    {
+        Recipe recipe = Recipe("generated", 3);
+        recipe = recipe with { Generated = (5, 40, "arithmetic"), Options = recipe.Options with { MaxExampleTokens = 512 } };
+        var output = new StringWriter();
+        Assert.Equal(TrainingEnd.Complete, new TrainingRun(recipe, output, null, TimeProvider.System).Execute(CancellationToken.None));
+        Assert.Contains("40 conversations of seed 5", output.ToString());
+        Assert.Contains("from 101 lines", output.ToString());
+        Assert.Equal("other_recipe", Fault(recipe with { Generated = (6, 40, "arithmetic") }).Code);
+    }
+
+    [Fact]
     public void A_missing_input_is_named()
     {
         Recipe recipe = Recipe("missing", 3);
