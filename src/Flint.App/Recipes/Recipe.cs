@@ -143,6 +143,7 @@ internal sealed record Recipe
                 LearningRate = s.Number("learning_rate", d.LearningRate),
                 FinalLearningRate = s.Number("final_learning_rate", d.FinalLearningRate),
                 WarmupSteps = s.Integer("warmup_steps", d.WarmupSteps),
+                DecaySteps = s.Integer("decay_steps", d.DecaySteps),
                 WeightDecay = s.Number("weight_decay", d.WeightDecay),
                 Beta1 = s.Number("beta1", d.Beta1),
                 Beta2 = s.Number("beta2", d.Beta2),
@@ -155,13 +156,6 @@ internal sealed record Recipe
                     string other => throw s.Fault("optimizer", $"training.optimizer is '{other}'; expected adamw or muon"),
                 },
                 ClipNorm = s.Number("clip_norm", d.ClipNorm),
-                Momentum = s.Number("momentum", d.Momentum),
-                Optimizer = (s.Text("optimizer") ?? "adamw") switch
-                {
-                    "adamw" => OptimizerKind.AdamW,
-                    "muon" => OptimizerKind.Muon,
-                    string other => throw s.Fault("optimizer", $"training.optimizer is \"{other}\"; expected adamw or muon"),
-                },
             },
         };
     }
