@@ -61,8 +61,9 @@ public sealed record TrainerOptions
         return FinalLearningRate + (LearningRate - FinalLearningRate) * 0.5 * (1 + Math.Cos(Math.PI * progress));
     }
 
+    /// <summary>Refuses values that no run can have.</summary>
     /// <exception cref="FlintException">Caller: a value is out of range.</exception>
-    internal void Check()
+    public void Check()
     {
         Require(Threads is >= 0 and <= 256, "threads", Threads, "0 to 256");
         Require(MicroBatchTokens is >= 16 and <= MaxRows, "micro_batch_tokens", MicroBatchTokens, $"16 to {MaxRows}");

@@ -26,7 +26,7 @@ internal static class Rooms
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Api"] = [.. AllOfEngine, "Accounts", "Serving"],
         ["Nano"] = [.. AllOfEngine],
-        ["Recipes"] = [.. AllOfEngine, "Serving"],
+        ["Recipes"] = [.. AllOfEngine, "Serving", "Nano"],
         ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano", "Recipes"],
     };
 
