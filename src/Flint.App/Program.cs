@@ -18,6 +18,7 @@ root.Add(Tokenize.Create());
 root.Add(Detokenize.Create());
 root.Add(Template.Create());
 root.Add(Oracle.Create());
+root.Add(Nano.Create());
 root.Add(Flint.App.Cli.Version.Create());
 
 return await CommandLine.RunAsync(root, args);

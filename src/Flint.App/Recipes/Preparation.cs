@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using Flint.App.Nano;
 using Flint.Dialects;
 using Flint.Tokens;
 using Flint.Training;
@@ -34,6 +35,10 @@ internal sealed class Preparation
     /// <summary>Where training is.</summary>
     internal string Checkpoint => Path.Combine(_recipe.Folder, "checkpoint.gguf");
 
+    private string GeneratedFile => Path.Combine(_recipe.Folder, "generated.jsonl");
+
+    private IReadOnlyList<string> Conversations => _recipe.Generated is null ? _recipe.Files : [.. _recipe.Files, GeneratedFile];
+
     private string StampFile => Path.Combine(_recipe.Folder, "prepared.txt");
 
     /// <summary>Makes what is missing.</summary>
@@ -41,13 +46,25 @@ internal sealed class Preparation
     internal void Run()
     {
         string stamp = Stamp();
-        if (File.Exists(StampFile) && File.ReadAllText(StampFile).Trim() == stamp && File.Exists(Examples) && File.Exists(Model)) return;
-        if (File.Exists(Checkpoint))
+        bool same = File.Exists(StampFile) && File.ReadAllText(StampFile).Trim() == stamp && File.Exists(Examples) && File.Exists(Model);
+        bool begun = File.Exists(Checkpoint);
+        // What a generator writes may change with the program, so it is asked again as long as training has not begun.
+        if (same && (begun || _recipe.Generated is null)) return;
+        if (begun)
             throw FlintException.Caller("other_recipe", $"{_recipe.Folder} holds a run that began with other data, tokenizer, template, model or seed than {_recipe.Path} says; name another output.folder, or remove that one to begin anew");
         Directory.CreateDirectory(_recipe.Folder);
+        if (_recipe.Generated is { } generated) Generate(generated.Seed, generated.Items, generated.Task);
         if (_recipe.BaseModel is null) MakeModel();
         MakeExamples();
         File.WriteAllText(StampFile, stamp + "\n");
+    }
+
+    private void Generate(ulong seed, int items, string? task)
+    {
+        string partial = GeneratedFile + ".partial";
+        using (var file = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.Read, 1 << 20)) NanoData.Write(file, seed, items, task);
+        File.Move(partial, GeneratedFile, overwrite: true);
+        _output.WriteLine($"Data: {items:N0} conversations of seed {seed}, {new FileInfo(GeneratedFile).Length / 1048576.0:N0} MiB.");
     }
 
     private void MakeModel()
@@ -61,7 +78,7 @@ internal sealed class Preparation
             return;
         }
         var trainer = new BpeTrainer(new BpeTrainerOptions { Specials = Specials, MergeDigits = _recipe.MergeDigits });
-        long counted = ChatDataset.CountWords(_recipe.Files, parsed, Specials[0], trainer);
+        long counted = ChatDataset.CountWords(Conversations, parsed, Specials[0], trainer);
         BpeVocabulary vocabulary = trainer.Train(_recipe.VocabularySize);
         _output.WriteLine($"Tokenizer: {vocabulary.Count:N0} tokens from {trainer.Words:N0} words of {counted:N0} conversations.");
         Initialization.Write(Model, _recipe.Shape!, vocabulary.Metadata(), template, _recipe.Name, _recipe.Seed);
@@ -78,7 +95,7 @@ internal sealed class Preparation
             PromptWeight = _recipe.PromptWeight,
             Threads = _recipe.Options.Threads == 0 ? Environment.ProcessorCount : _recipe.Options.Threads,
         });
-        Tell(dataset.Write(_recipe.Files, Examples));
+        Tell(dataset.Write(Conversations, Examples));
     }
 
     private void Tell(DatasetReport report)
@@ -95,7 +112,7 @@ internal sealed class Preparation
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         void Add(string text) => hash.AppendData(Encoding.UTF8.GetBytes(text + "\n"));
-        Add(FormattableString.Invariant($"{_recipe.Name} {_recipe.Seed} {_recipe.PromptWeight} {_recipe.Options.MaxExampleTokens} {_recipe.VocabularySize} {_recipe.MergeDigits}"));
+        Add(FormattableString.Invariant($"{_recipe.Name} {_recipe.Seed} {_recipe.PromptWeight} {_recipe.Options.MaxExampleTokens} {_recipe.VocabularySize} {_recipe.MergeDigits} {_recipe.Generated}"));
         if (_recipe.Shape is { } shape) Add(FormattableString.Invariant($"{shape with { Pattern = [] }} {string.Join(' ', shape.Pattern)}"));
         foreach (string? file in (string?[])[_recipe.Template, .. _recipe.Files])
         {

@@ -1,3 +1,5 @@
+using Flint.App.Nano;
+using Flint.App.Serving;
 using Flint.Training;
 
 namespace Flint.App.Recipes;
@@ -19,6 +21,9 @@ internal sealed record Recipe
 
     /// <summary>Files of conversations.</summary>
     public required IReadOnlyList<string> Files { get; init; }
+
+    /// <summary>Conversations generated beside them: of flint-nano's world, so many of a seed; null for none.</summary>
+    public (ulong Seed, int Items, string? Task)? Generated { get; init; }
 
     /// <summary>The loss weight of tokens that the assistant does not write.</summary>
     public required float PromptWeight { get; init; }
@@ -64,13 +69,18 @@ internal sealed record Recipe
         string home = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
         string At(string relative) => System.IO.Path.GetFullPath(System.IO.Path.Combine(home, relative));
 
+        // A model beside the file, or a pulled one.
+        string Model(string text) => File.Exists(At(text)) || text.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) || !ModelLocator.TryParse(text, out _, out _)
+            ? At(text) : ModelLocator.Find(text);
+
         string name = root.RequiredText("name");
         ulong seed = (ulong)root.Integer("seed", 1, 0, long.MaxValue);
         YamlSection data = root.RequiredSection("data"), model = root.RequiredSection("model"), output = root.RequiredSection("output");
         YamlSection? tokenizer = root.Section("tokenizer");
         string? template = root.Text("template"), baseModel = model.Text("from"), tokenizerModel = tokenizer?.Text("from");
         IReadOnlyList<string> files = data.Texts("files") ?? [];
-        if (files.Count == 0) throw data.Fault("files", "data.files is missing; expected files of conversations");
+        (ulong, int, string?)? generated = ReadGenerator(data);
+        if (files.Count == 0 && generated is null) throw data.Fault("files", "data.files is missing; expected files of conversations, or a generator");
         if (baseModel is null && tokenizer is null) throw root.Fault("tokenizer", "tokenizer is missing; expected its size, or the model it is taken from");
         if (baseModel is null && template is null) throw root.Fault("template", "template is missing; expected the file of a chat template");
         if (baseModel is not null && (tokenizer is not null || template is not null))
@@ -83,12 +93,13 @@ internal sealed record Recipe
             Name = name,
             Seed = seed,
             Files = [.. files.Select(At)],
+            Generated = generated,
             PromptWeight = data.Number("prompt_weight", 0) is >= 0 and <= 1 and var weight ? weight : throw data.Fault("prompt_weight", "data.prompt_weight is out of range; expected 0 to 1"),
             Template = template is null ? null : At(template),
             VocabularySize = size,
             MergeDigits = tokenizer?.Flag("merge_digits", false) ?? false,
-            TokenizerModel = tokenizerModel,
-            BaseModel = baseModel,
+            TokenizerModel = tokenizerModel is null ? null : Model(tokenizerModel),
+            BaseModel = baseModel is null ? null : Model(baseModel),
             Shape = baseModel is null ? ReadShape(model) : null,
             Folder = At(output.RequiredText("folder")),
             Output = output.Text("model") is { } target ? At(target) : null,
@@ -97,9 +108,21 @@ internal sealed record Recipe
             StopAfterMinutes = 0,
             Options = new TrainerOptions(),
         };
-        recipe = ReadTraining(root.RequiredSection("training"), recipe, data.Integer("max_tokens", 2048, 2, ExampleFile.MaxExampleTokens));
+        YamlSection training = root.RequiredSection("training");
+        recipe = ReadTraining(training, recipe, data.Integer("max_tokens", 2048, 2, ExampleFile.MaxExampleTokens));
         root.Close();
+        Locate(training, "steps", recipe.Options.Check);
         return recipe;
+    }
+
+    private static (ulong Seed, int Items, string? Task)? ReadGenerator(YamlSection data)
+    {
+        if (data.Text("generator") is not { } generator) return null;
+        if (generator != "nano") throw data.Fault("generator", $"data.generator is '{generator}'; expected nano");
+        ulong seed = (ulong)data.Integer("seed", 1, 0, long.MaxValue);
+        string? task = data.Text("task");
+        if (task is not null) Locate(data, "task", () => NanoWorld.CheckTask(task));
+        return (seed, data.Required("items", 1, NanoData.MaxItems), task);
     }
 
     private static Recipe ReadTraining(YamlSection s, Recipe recipe, int maxTokens)
@@ -124,6 +147,13 @@ internal sealed record Recipe
                 Beta1 = s.Number("beta1", d.Beta1),
                 Beta2 = s.Number("beta2", d.Beta2),
                 Epsilon = s.Number("epsilon", d.Epsilon),
+                Momentum = s.Number("momentum", d.Momentum),
+                Optimizer = s.Text("optimizer") switch
+                {
+                    null or "adamw" => OptimizerKind.AdamW,
+                    "muon" => OptimizerKind.Muon,
+                    string other => throw s.Fault("optimizer", $"training.optimizer is '{other}'; expected adamw or muon"),
+                },
                 ClipNorm = s.Number("clip_norm", d.ClipNorm),
             },
         };
@@ -157,14 +187,20 @@ internal sealed record Recipe
                 LogitCap = s.Number("soft_cap", 20),
             };
         }
+        Locate(s, "architecture", () => shape.Config(1));
+        return shape;
+    }
+
+    /// <summary>Gives what a check finds the line of a key.</summary>
+    private static void Locate(YamlSection section, string key, Action check)
+    {
         try
         {
-            shape.Config(1);
+            check();
         }
         catch (FlintException fault)
         {
-            throw s.Fault("architecture", fault.Message);
+            throw section.Fault(key, fault.Message);
         }
-        return shape;
     }
 }

@@ -44,6 +44,11 @@ internal sealed class YamlSection
         {
             throw FlintException.Caller("invalid_config", $"{file}:{e.Start.Line}: not YAML: {e.InnerException?.Message ?? e.Message}");
         }
+        catch (InvalidOperationException)
+        {
+            // What the parser throws where a bracket is left open at the end of a line.
+            throw FlintException.Caller("invalid_config", $"{file}: not YAML: a bracket is left open");
+        }
         if (stream.Documents.Count != 1 || stream.Documents[0].RootNode is not YamlMappingNode map)
             throw FlintException.Caller("invalid_config", $"{file}:1: expected one mapping of keys to values");
         return new YamlSection(file, "", map);

@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Flint.Kernels;
 
@@ -70,10 +72,14 @@ internal static unsafe class DenseGemm
 
     /// <summary>Runs a product on the calling thread.</summary>
     public static void RunAlone<TLanes>(in DenseProduct product, float* panels, float* scratch)
+        where TLanes : struct, ILanes<TLanes> => RunAlone<TLanes>(product, panels, scratch, IsWide<TLanes>());
+
+    /// <summary>Runs a product on the calling thread, by tiles of eight rows and two panels or of six rows and one.</summary>
+    public static void RunAlone<TLanes>(in DenseProduct product, float* panels, float* scratch, bool wide)
         where TLanes : struct, ILanes<TLanes>
     {
         Pack(product, panels, 0, (product.N + Panel - 1) / Panel);
-        Multiply<TLanes>(product, panels, scratch, 0, product.M);
+        Multiply<TLanes>(product, panels, scratch, 0, product.M, wide);
     }
 
     private static void PackPart(void* state, int part, int parts)
@@ -88,15 +94,17 @@ internal static unsafe class DenseGemm
     {
         var job = (Job*)state;
         // Blocks are taken, not given: a thread that lost its processor for a while does not hold up the others.
-        int tile = TileRows<TLanes>(), share = job->Product.M / (parts * 4);
+        int tile = TileRows(IsWide<TLanes>()), share = job->Product.M / (parts * 4);
         int block = Math.Clamp(share / tile * tile, 2 * tile, BlockRows);
         int from;
         while ((from = Interlocked.Add(ref job->NextRow, block) - block) < job->Product.M)
-            Multiply<TLanes>(job->Product, job->Panels, job->Scratch + (long)part * ThreadFloats, from, Math.Min(from + block, job->Product.M));
+            Multiply<TLanes>(job->Product, job->Panels, job->Scratch + (long)part * ThreadFloats, from, Math.Min(from + block, job->Product.M), IsWide<TLanes>());
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int TileRows<TLanes>() => typeof(TLanes) == typeof(Lanes512) ? 8 : 6;
+    private static bool IsWide<TLanes>() => typeof(TLanes) == typeof(Lanes512);
+
+    private static int TileRows(bool wide) => wide ? 8 : 6;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Pack(in DenseProduct p, float* panels, int from, int to)
@@ -109,9 +117,11 @@ internal static unsafe class DenseGemm
             if (p.BTransposed)
             {
                 float* row = p.B + (long)j * Panel * p.BStride;
-                for (int n = 0; n < count; n++, row += p.BStride)
+                int n = 0;
+                for (; Avx.IsSupported && n + 8 <= count; n += 8) PackTurned(row + n * p.BStride, p.BStride, cells + n, p.K);
+                for (; n < count; n++)
                 {
-                    for (int k = 0; k < p.K; k++) cells[k * Panel + n] = row[k];
+                    for (int k = 0; k < p.K; k++) cells[k * Panel + n] = row[n * p.BStride + k];
                 }
             }
             else
@@ -126,12 +136,43 @@ internal static unsafe class DenseGemm
         }
     }
 
+    /// <summary>Eight rows into eight neighbouring columns of a panel, eight by eight: pairs, then fours, then halves change places.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void PackTurned(float* rows, long stride, float* cells, int count)
+    {
+        int k = 0;
+        for (; k + 8 <= count; k += 8, cells += 8 * Panel)
+        {
+            float* r = rows + k;
+            Vector256<float> a0 = Vector256.Load(r), a1 = Vector256.Load(r + stride), a2 = Vector256.Load(r + 2 * stride), a3 = Vector256.Load(r + 3 * stride);
+            Vector256<float> a4 = Vector256.Load(r + 4 * stride), a5 = Vector256.Load(r + 5 * stride), a6 = Vector256.Load(r + 6 * stride), a7 = Vector256.Load(r + 7 * stride);
+            Vector256<float> b0 = Avx.UnpackLow(a0, a1), b1 = Avx.UnpackHigh(a0, a1), b2 = Avx.UnpackLow(a2, a3), b3 = Avx.UnpackHigh(a2, a3);
+            Vector256<float> b4 = Avx.UnpackLow(a4, a5), b5 = Avx.UnpackHigh(a4, a5), b6 = Avx.UnpackLow(a6, a7), b7 = Avx.UnpackHigh(a6, a7);
+            const byte low = 0b01_00_01_00, high = 0b11_10_11_10;
+            a0 = Avx.Shuffle(b0, b2, low); a1 = Avx.Shuffle(b0, b2, high); a2 = Avx.Shuffle(b1, b3, low); a3 = Avx.Shuffle(b1, b3, high);
+            a4 = Avx.Shuffle(b4, b6, low); a5 = Avx.Shuffle(b4, b6, high); a6 = Avx.Shuffle(b5, b7, low); a7 = Avx.Shuffle(b5, b7, high);
+            Avx.Permute2x128(a0, a4, 0x20).Store(cells);
+            Avx.Permute2x128(a1, a5, 0x20).Store(cells + Panel);
+            Avx.Permute2x128(a2, a6, 0x20).Store(cells + 2 * Panel);
+            Avx.Permute2x128(a3, a7, 0x20).Store(cells + 3 * Panel);
+            Avx.Permute2x128(a0, a4, 0x31).Store(cells + 4 * Panel);
+            Avx.Permute2x128(a1, a5, 0x31).Store(cells + 5 * Panel);
+            Avx.Permute2x128(a2, a6, 0x31).Store(cells + 6 * Panel);
+            Avx.Permute2x128(a3, a7, 0x31).Store(cells + 7 * Panel);
+        }
+
+        for (; k < count; k++, cells += Panel)
+        {
+            for (int n = 0; n < 8; n++) cells[n] = rows[n * stride + k];
+        }
+    }
+
     /// <summary>Rows [from, to) of C.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Multiply<TLanes>(in DenseProduct p, float* panels, float* scratch, int from, int to)
+    private static void Multiply<TLanes>(in DenseProduct p, float* panels, float* scratch, int from, int to, bool wide)
         where TLanes : struct, ILanes<TLanes>
     {
-        int tile = TileRows<TLanes>(), width = typeof(TLanes) == typeof(Lanes512) ? 2 : 1;
+        int tile = TileRows(wide), width = wide ? 2 : 1;
         int columns = (p.N + Panel - 1) / Panel;
         float* edge = scratch + BlockRows * BlockColumns;
         for (int k0 = 0; k0 < p.K || k0 == 0; k0 += BlockColumns)
@@ -153,30 +194,39 @@ internal static unsafe class DenseGemm
                             : new Strip(p.A + (m0 + m) * p.AStride + k0, p.AStride, 1, count);
                         float* c = p.C + (m0 + m) * p.CStride + j * Panel;
                         int tall = Math.Min(tile, rows - m);
-                        if (tall == tile && cells == width * Panel) RunTile<TLanes>(strip, b, p.K, c, p.CStride, load);
-                        else RunEdge<TLanes>(strip, b, p.K, c, p.CStride, load, tall, cells, edge);
+                        Prefetch(c + tall * p.CStride, p.CStride, Math.Min(tile, rows - m - tall));
+                        if (tall == tile && cells == width * Panel) RunTile<TLanes>(strip, b, p.K, c, p.CStride, load, wide);
+                        else RunEdge<TLanes>(strip, b, p.K, c, p.CStride, load, wide, tall, cells, edge);
                     }
                 }
             }
         }
     }
 
+    /// <summary>The next tile's rows of C: they lie too far apart for the processor to see them coming.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void RunTile<TLanes>(in Strip a, float* b, int panelRows, float* c, long stride, bool load)
+    private static void Prefetch(float* c, long stride, int rows)
+    {
+        if (!Sse.IsSupported) return;
+        for (int r = 0; r < rows; r++) Sse.Prefetch0(c + r * stride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void RunTile<TLanes>(in Strip a, float* b, int panelRows, float* c, long stride, bool load, bool wide)
         where TLanes : struct, ILanes<TLanes>
     {
-        if (typeof(TLanes) == typeof(Lanes512)) Tile8<TLanes>(a, b, b + (long)panelRows * Panel, c, stride, load);
+        if (wide) Tile8<TLanes>(a, b, b + (long)panelRows * Panel, c, stride, load);
         else Tile6<TLanes>(a, b, c, stride, load);
     }
 
     /// <summary>A tile at the rim of C, by way of a whole one. Rows and columns beyond the rim are computed from whatever is there and dropped.</summary>
-    private static void RunEdge<TLanes>(in Strip a, float* b, int panelRows, float* c, long stride, bool load, int rows, int columns, float* edge)
+    private static void RunEdge<TLanes>(in Strip a, float* b, int panelRows, float* c, long stride, bool load, bool wide, int rows, int columns, float* edge)
         where TLanes : struct, ILanes<TLanes>
     {
         // Rows beyond the last are read from row 0, and a missing second panel from the first.
-        int width = typeof(TLanes) == typeof(Lanes512) ? 2 : 1;
+        int width = wide ? 2 : 1;
         for (int r = 0; r < rows; r++) new ReadOnlySpan<float>(c + r * stride, columns).CopyTo(new Span<float>(edge + r * width * Panel, columns));
-        if (typeof(TLanes) == typeof(Lanes512))
+        if (wide)
         {
             float* second = columns > Panel ? b + (long)panelRows * Panel : b;
             Tile8<TLanes>(a with { Rows = rows }, b, second, edge, width * Panel, load);
@@ -198,7 +248,7 @@ internal static unsafe class DenseGemm
             float* source = a + m;
             float* cells = strips + m * count;
             int tall = Math.Min(tile, rows - m);
-            if (tall == 6)
+            if (tile == 6 && tall == 6)
             {
                 for (int k = 0; k < count; k++, source += stride, cells += 6)
                 {

@@ -2,8 +2,11 @@ using Flint.Kernels;
 
 namespace Flint.Training;
 
-/// <summary>AdamW over all trained tensors, with the gradient clipped to a norm. Work is cut into fixed pieces, so the count of threads changes no bit.</summary>
-internal sealed unsafe class Optimizer
+/// <summary>
+/// One step of AdamW, or of Muon with AdamW beside it, with the gradient clipped to a norm. Work is cut into fixed pieces, so the
+/// count of threads changes no bit.
+/// </summary>
+internal sealed unsafe class Optimizer : IDisposable
 {
     private const int PieceElements = 1 << 15;
 
@@ -11,16 +14,20 @@ internal sealed unsafe class Optimizer
     private readonly Team _team;
     private readonly Piece[] _pieces;
     private readonly double[] _squares;
+    private readonly Muon? _muon;
 
-    public Optimizer(TrainedTensors tensors, Team team)
+    public Optimizer(TrainedTensors tensors, Team team, OptimizerKind kind)
     {
         _tensors = tensors;
         _team = team;
+        TrainedTensor[] turned = kind == OptimizerKind.Muon ? [.. tensors.All.Where(IsInner)] : [];
+        if (turned.Length > 0) _muon = new Muon(tensors, team, turned);
         var pieces = new List<Piece>();
         foreach (TrainedTensor tensor in tensors.All)
         {
+            bool adam = !turned.Contains(tensor);
             for (long from = 0; from < tensor.Count; from += PieceElements)
-                pieces.Add(new Piece(tensor.Offset + from, (int)Math.Min(PieceElements, tensor.Count - from), tensor.Decays));
+                pieces.Add(new Piece(tensor.Offset + from, (int)Math.Min(PieceElements, tensor.Count - from), tensor.Decays, adam));
         }
 
         _pieces = [.. pieces];
@@ -54,9 +61,14 @@ internal sealed unsafe class Optimizer
                 (float)(1 / (1 - Math.Pow(o.Beta2, step + 1))));
             job.Next = 0;
             Run(&Bodies<Lanes512>.Update, &Bodies<Lanes256>.Update, &Bodies<LanesScalar>.Update, &job);
+            _muon?.Step(o, rate, job.GradientScale);
             return norm;
         }
     }
+
+    public void Dispose() => _muon?.Dispose();
+
+    private static bool IsInner(TrainedTensor tensor) => tensor.Rows > 0 && tensor.Name.StartsWith("blk.", StringComparison.Ordinal);
 
     private void Run(delegate*<void*, int, int, void> wide, delegate*<void*, int, int, void> narrow, delegate*<void*, int, int, void> scalar, Job* job) =>
         _team.Run(Isa.Floats == LaneBody.Avx512 ? wide : Isa.Floats == LaneBody.Avx2 ? narrow : scalar, job);
@@ -77,6 +89,7 @@ internal sealed unsafe class Optimizer
             for (int i; (i = Interlocked.Increment(ref job->Next) - 1) < job->Count;)
             {
                 Piece piece = job->Pieces[i];
+                if (!piece.Adam) continue;
                 Gradients.AdamW<TLanes>(
                     job->Values + piece.Offset, job->Gradients + piece.Offset, job->First + piece.Offset, job->Second + piece.Offset,
                     piece.Count, job->Step, job->GradientScale, piece.Decays ? job->Decay : 0f);
@@ -84,7 +97,7 @@ internal sealed unsafe class Optimizer
         }
     }
 
-    private readonly record struct Piece(long Offset, int Count, bool Decays);
+    private readonly record struct Piece(long Offset, int Count, bool Decays, bool Adam);
 
     private struct Job
     {

@@ -35,7 +35,7 @@ public sealed unsafe class Trainer : IDisposable
         _trained = new TrainedTensors(Tensors(file, config, lora));
         _weights = new TrainingWeights(file, config, _trained);
         _pass = new Backpropagation(config, _weights, _trained, _team, Sizes(options, lora, _team.Count), lora?.Scale ?? 1f);
-        _optimizer = new Optimizer(_trained, _team);
+        _optimizer = new Optimizer(_trained, _team, options.Optimizer);
         _batches = [.. Enumerable.Range(0, options.Accumulation).Select(_ => new PackedBatch(options.MicroBatchTokens))];
         _order = new ExampleOrder(data.Count, options.Seed, progress.Round, progress.NextExample);
         _tokens = new int[options.MaxExampleTokens];
@@ -173,6 +173,7 @@ public sealed unsafe class Trainer : IDisposable
     public void Dispose()
     {
         _pass.Dispose();
+        _optimizer.Dispose();
         _weights.Dispose();
         _trained.Dispose();
         _team.Dispose();

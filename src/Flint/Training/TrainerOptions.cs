@@ -41,6 +41,12 @@ public sealed record TrainerOptions
     /// <summary>ε of AdamW.</summary>
     public float Epsilon { get; init; } = 1e-8f;
 
+    /// <summary>Which rule turns gradients into steps.</summary>
+    public OptimizerKind Optimizer { get; init; }
+
+    /// <summary>Decay of Muon's momentum.</summary>
+    public float Momentum { get; init; } = 0.95f;
+
     /// <summary>The greatest norm of a step's gradient; 0 for none.</summary>
     public float ClipNorm { get; init; } = 1f;
 
@@ -55,8 +61,9 @@ public sealed record TrainerOptions
         return FinalLearningRate + (LearningRate - FinalLearningRate) * 0.5 * (1 + Math.Cos(Math.PI * progress));
     }
 
+    /// <summary>Refuses values that no run can have.</summary>
     /// <exception cref="FlintException">Caller: a value is out of range.</exception>
-    internal void Check()
+    public void Check()
     {
         Require(Threads is >= 0 and <= 256, "threads", Threads, "0 to 256");
         Require(MicroBatchTokens is >= 16 and <= MaxRows, "micro_batch_tokens", MicroBatchTokens, $"16 to {MaxRows}");
@@ -68,6 +75,8 @@ public sealed record TrainerOptions
         Require(WeightDecay is >= 0 and <= 1, "weight_decay", WeightDecay, "0 to 1");
         Require(Beta1 is >= 0 and < 1, "beta1", Beta1, "0 to below 1");
         Require(Beta2 is > 0 and < 1, "beta2", Beta2, "above 0 and below 1");
+        Require(Enum.IsDefined(Optimizer), "optimizer", Optimizer, "AdamW or Muon");
+        Require(Momentum is >= 0 and < 1, "momentum", Momentum, "0 to below 1");
         Require(Epsilon > 0 && float.IsFinite(Epsilon), "epsilon", Epsilon, "a positive number");
         Require(ClipNorm >= 0, "clip_norm", ClipNorm, "at least 0");
         Require(MaxExampleTokens >= 2 && MaxExampleTokens - 1 <= MicroBatchTokens, "max_example_tokens", MaxExampleTokens, $"2 to the micro batch's {MicroBatchTokens} + 1");
@@ -77,6 +86,16 @@ public sealed record TrainerOptions
     {
         if (!holds) throw FlintException.Caller("invalid_training_option", FormattableString.Invariant($"{name} is {value}; expected {expected}."));
     }
+}
+
+/// <summary>The rule that turns gradients into steps.</summary>
+public enum OptimizerKind
+{
+    /// <summary>AdamW for everything.</summary>
+    AdamW,
+
+    /// <summary>Muon for the matrices inside the layers, AdamW for embeddings, head and norms.</summary>
+    Muon,
 }
 
 /// <summary>What one optimizer step did.</summary>

@@ -71,7 +71,7 @@ internal static unsafe class TrainingFiles
 
     /// <summary>The options that decide the result: all but the threads.</summary>
     private static string Describe(TrainerOptions o) => FormattableString.Invariant(
-        $"seed {o.Seed}, micro batch {o.MicroBatchTokens} × {o.Accumulation}, {o.Steps} steps, rate {o.LearningRate} to {o.FinalLearningRate} after {o.WarmupSteps}, decay {o.WeightDecay}, β {o.Beta1} {o.Beta2}, ε {o.Epsilon}, clip {o.ClipNorm}, longest {o.MaxExampleTokens}");
+        $"{o.Optimizer} {o.Momentum}, seed {o.Seed}, micro batch {o.MicroBatchTokens} × {o.Accumulation}, {o.Steps} steps, rate {o.LearningRate} to {o.FinalLearningRate} after {o.WarmupSteps}, decay {o.WeightDecay}, β {o.Beta1} {o.Beta2}, ε {o.Epsilon}, clip {o.ClipNorm}, longest {o.MaxExampleTokens}");
 
     private static void Write(string path, GgufFile file, TrainedTensors trained, bool moments, Action<GgufWriter>? more)
     {

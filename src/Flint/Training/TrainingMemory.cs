@@ -35,7 +35,7 @@ internal unsafe struct KeptRows
 internal sealed unsafe class TrainingMemory : IDisposable
 {
     /// <summary>Rows whose logits exist at a time.</summary>
-    public const int LogitRows = 512;
+    public const int LogitRows = 2048;
 
     private readonly NativeBuffer? _memory;
     private float* _next;

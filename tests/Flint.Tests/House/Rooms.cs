@@ -25,8 +25,9 @@ internal static class Rooms
         ["Accounts"] = [],
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Api"] = [.. AllOfEngine, "Accounts", "Serving"],
-        ["Recipes"] = [.. AllOfEngine, "Serving"],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Recipes"],
+        ["Nano"] = [.. AllOfEngine],
+        ["Recipes"] = [.. AllOfEngine, "Serving", "Nano"],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano", "Recipes"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>

@@ -7,25 +7,27 @@ namespace Flint.Tests.Training;
 /// <summary>Runs: the loss falls, a seed and a resume give the same bits, refusals name what is wrong.</summary>
 public sealed class TrainerTests
 {
-    [Fact]
-    public void ARunLearnsItsExamples()
+    [Theory]
+    [InlineData(OptimizerKind.AdamW)]
+    [InlineData(OptimizerKind.Muon)]
+    public void ARunLearnsItsExamples(OptimizerKind optimizer)
     {
         using var run = new TrainingRun("muse-glimmer", examples: 4);
-        using Trainer trainer = Trainer.Start(run.Model, run.Data, TrainingRun.Options with { Steps = 40, LearningRate = 3e-3f, WeightDecay = 0 });
+        using Trainer trainer = Trainer.Start(run.Model, run.Data, TrainingRun.Options with { Steps = 40, LearningRate = 3e-3f, WeightDecay = 0, Optimizer = optimizer });
         double before = trainer.Evaluate(run.All, run.Data);
         for (int i = 0; i < 40; i++) trainer.Step();
         Assert.InRange(trainer.Evaluate(run.All, run.Data), 0, before / 4);
     }
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(3)]
-    public void ThreadsChangeNoBit(int threads)
+    [InlineData(1, OptimizerKind.AdamW)]
+    [InlineData(1, OptimizerKind.Muon)]
+    public void ThreadsChangeNoBit(int threads, OptimizerKind optimizer)
     {
         using var run = new TrainingRun("muse-glimmer");
         byte[] Train(int count, string name)
         {
-            using Trainer trainer = Trainer.Start(run.Model, run.Data, TrainingRun.Options with { Threads = count, Accumulation = 2 });
+            using Trainer trainer = Trainer.Start(run.Model, run.Data, TrainingRun.Options with { Threads = count, Accumulation = 2, Optimizer = optimizer });
             for (int i = 0; i < 3; i++) trainer.Step();
             trainer.SaveModel(run.File(name));
             return File.ReadAllBytes(run.File(name));
@@ -35,25 +37,26 @@ public sealed class TrainerTests
     }
 
     [Theory]
-    [InlineData("llama")]
-    [InlineData("muse-glimmer")]
-    public void AResumedRunEndsInTheSameCheckpoint(string architecture)
+    [InlineData("llama", OptimizerKind.AdamW)]
+    [InlineData("muse-glimmer", OptimizerKind.Muon)]
+    public void AResumedRunEndsInTheSameCheckpoint(string architecture, OptimizerKind optimizer)
     {
+        TrainerOptions options = TrainingRun.Options with { Optimizer = optimizer };
         using var run = new TrainingRun(architecture);
-        using (Trainer whole = Trainer.Start(run.Model, run.Data, TrainingRun.Options))
+        using (Trainer whole = Trainer.Start(run.Model, run.Data, options))
         {
             for (int i = 0; i < 9; i++) whole.Step();
             whole.SaveCheckpoint(run.File("whole"));
         }
 
-        using (Trainer first = Trainer.Start(run.Model, run.Data, TrainingRun.Options))
+        using (Trainer first = Trainer.Start(run.Model, run.Data, options))
         {
             for (int i = 0; i < 4; i++) first.Step();
             first.SaveCheckpoint(run.File("part"));
             first.Step(); // lost with the process
         }
 
-        using (Trainer second = Trainer.Resume(run.File("part"), run.Data, TrainingRun.Options))
+        using (Trainer second = Trainer.Resume(run.File("part"), run.Data, options))
         {
             Assert.Equal(4, second.StepsDone);
             for (int i = 4; i < 9; i++) second.Step();

@@ -1,0 +1,82 @@
+using System.Text;
+using Flint.Dialects;
+
+namespace Flint.App.Nano;
+
+/// <summary>How much an answer is thought over.</summary>
+public enum Strength
+{
+    /// <summary>The bare minimum.</summary>
+    Low,
+
+    /// <summary>Compact steps.</summary>
+    Medium,
+
+    /// <summary>Full sentences.</summary>
+    High,
+}
+
+/// <summary>One conversation of nano's world, with the right answers.</summary>
+public sealed class NanoItem
+{
+    /// <summary>The skill it belongs to.</summary>
+    public required string Task { get; init; }
+
+    /// <summary>How much its answers are thought over.</summary>
+    public required Strength Strength { get; init; }
+
+    /// <summary>What is asked, without the wording: items with equal keys ask the same. Decides whether it is held out.</summary>
+    public required string Key { get; init; }
+
+    /// <summary>The functions offered, in the OpenAI shape, as JSON texts.</summary>
+    public required IReadOnlyList<string> Tools { get; init; }
+
+    /// <summary>The conversation; the assistant's turns are the reference.</summary>
+    public required IReadOnlyList<ChatMessage> Messages { get; init; }
+
+    /// <summary>Whether its key belongs to the held-out sixteenth that no training set holds.</summary>
+    public bool IsHeldOut => NanoWorld.IsHeldOut(Key);
+}
+
+/// <summary>Puts an item together, turn by turn.</summary>
+internal sealed class ItemBuilder(string task, NanoRandom random, Strength strength)
+{
+    private readonly List<ChatMessage> _messages = [];
+    private readonly List<string> _tools = [];
+    private readonly StringBuilder _key = new(task);
+
+    internal NanoRandom Random { get; } = random;
+
+    internal Strength Strength { get; } = strength;
+
+    /// <summary>The text that fits the strength.</summary>
+    internal string By(string low, string medium, string high) => Strength switch
+    {
+        Strength.Low => low,
+        Strength.Medium => medium,
+        _ => high,
+    };
+
+    internal ItemBuilder Key(params ReadOnlySpan<string> parts)
+    {
+        foreach (string part in parts) _key.Append('|').Append(part);
+        return this;
+    }
+
+    internal void Tool(string json) => _tools.Add(json);
+
+    internal void System(string text) => _messages.Add(new ChatMessage { Role = "system", Content = text });
+
+    internal void User(string text) => _messages.Add(new ChatMessage { Role = "user", Content = text });
+
+    internal void Assistant(string reasoning, string content) =>
+        _messages.Add(new ChatMessage { Role = "assistant", ReasoningContent = reasoning, Content = content });
+
+    internal void Calls(string reasoning, params ToolCall[] calls) =>
+        _messages.Add(new ChatMessage { Role = "assistant", ReasoningContent = reasoning, ToolCalls = calls });
+
+    internal void Result(ToolCall call, string content) =>
+        _messages.Add(new ChatMessage { Role = "tool", ToolCallId = call.Id, Name = call.Name, Content = content });
+
+    internal NanoItem Build() => new() { Task = task, Strength = Strength, Key = _key.ToString(), Tools = _tools, Messages = _messages };
+}

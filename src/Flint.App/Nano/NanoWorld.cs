@@ -1,0 +1,100 @@
+namespace Flint.App.Nano;
+
+/// <summary>
+/// The generated world of flint-nano: for every seed, skill and number one item. Keys are split once and for all: a sixteenth of
+/// them is held out, so that no seed of an evaluation can draw what any training set holds.
+/// </summary>
+public static class NanoWorld
+{
+    /// <summary>The reasoning effort of the API that stands for a strength.</summary>
+    internal static readonly string[] StrengthNames = ["low", "medium", "high"];
+
+    // Of 1,000 training examples, by number. Needles are long: few of them are many tokens.
+    private static readonly (string Task, int Share)[] Mix =
+    [
+        ("arithmetic", 295), ("reading", 160), ("needle", 38), ("json", 105), ("tools", 112), ("chat", 120), ("lists", 130), ("facts", 40),
+    ];
+
+    // How much the answers of training examples are thought over, in percent; the rest is high, what a model does unasked.
+    private const int LowShare = 20, MediumShare = 30;
+
+    private const int HeldOutShare = 16;
+
+    // The chance that a draw has the wrong side of the split this often is nil where a skill's keys are many.
+    private const int MaxDraws = 4096;
+
+    private const ulong TrainingStream = 1, HeldOutStream = 2, MixStream = 3;
+
+    /// <summary>The skills of the training mix.</summary>
+    public static IReadOnlyList<string> Tasks { get; } = [.. Mix.Select(m => m.Task)];
+
+    /// <summary>The skill that is kept for fine-tuning.</summary>
+    public const string WordsTask = "words";
+
+    /// <summary>Whether a key belongs to the held-out part.</summary>
+    public static bool IsHeldOut(string key)
+    {
+        ulong hash = 0xCBF29CE484222325; // FNV-1a over UTF-16 units
+        foreach (char c in key) hash = (hash ^ c) * 0x100000001B3;
+        return NanoRandom.Mix(hash) % HeldOutShare == 0;
+    }
+
+    /// <summary>A training example; of the mix when no skill is named.</summary>
+    /// <exception cref="FlintException">Caller: no such skill.</exception>
+    public static NanoItem Train(ulong seed, string? task, long index) =>
+        Draw(seed, task ?? TaskAt(seed, index), index, heldOut: false);
+
+    /// <summary>An item to evaluate with, of one skill; no training set has it, whatever its seed.</summary>
+    /// <exception cref="FlintException">Caller: no such skill.</exception>
+    public static NanoItem HeldOut(ulong seed, string task, long index) => Draw(seed, task, index, heldOut: true);
+
+    /// <summary>Refuses what is not a skill.</summary>
+    /// <exception cref="FlintException">Caller: no such skill.</exception>
+    public static void CheckTask(string task)
+    {
+        if (!Tasks.Contains(task) && task != WordsTask)
+            throw FlintException.Caller("unknown_task", $"tasks are {string.Join(", ", Tasks)} and {WordsTask}, not '{task}'");
+    }
+
+    private static string TaskAt(ulong seed, long index)
+    {
+        int total = 0;
+        foreach ((_, int share) in Mix) total += share;
+        int at = new NanoRandom(seed, MixStream, (ulong)index).Below(total);
+        foreach ((string task, int share) in Mix)
+        {
+            if (at < share) return task;
+            at -= share;
+        }
+        throw new InvalidOperationException("shares do not add up");
+    }
+
+    private static NanoItem Draw(ulong seed, string task, long index, bool heldOut)
+    {
+        CheckTask(task);
+        ulong stream = heldOut ? HeldOutStream : TrainingStream;
+        foreach (char c in task) stream = stream * 31 + c;
+        var random = new NanoRandom(seed, stream, (ulong)index);
+        int at = random.Below(100);
+        Strength strength = at < LowShare ? Strength.Low : at < LowShare + MediumShare ? Strength.Medium : Strength.High;
+        for (int draw = 0; draw < MaxDraws; draw++)
+        {
+            NanoItem item = Make(task, new ItemBuilder(task, random, strength), heldOut);
+            if (item.IsHeldOut == heldOut) return item;
+        }
+        throw new InvalidOperationException($"{task}: {MaxDraws} draws gave no {(heldOut ? "held-out" : "training")} item");
+    }
+
+    private static NanoItem Make(string task, ItemBuilder item, bool heldOut) => task switch
+    {
+        "arithmetic" => Arithmetic.Make(item),
+        "reading" => Reading.Make(item, heldOut),
+        "needle" => Needle.Make(item, heldOut),
+        "json" => Forms.Make(item, heldOut),
+        "tools" => Tools.Make(item),
+        "chat" => Chat.Make(item),
+        "lists" => Lists.Make(item),
+        "facts" => Facts.Make(item),
+        _ => Words.Make(item),
+    };
+}

@@ -1,0 +1,109 @@
+using System.Security.Cryptography;
+using System.Text.Json;
+using Flint.App.Nano;
+using Flint.Dialects;
+
+namespace Flint.App.Tests.Nano;
+
+public sealed class NanoWorldTests
+{
+    private static readonly string[] AllTasks = [.. NanoWorld.Tasks, NanoWorld.WordsTask];
+
+    public static TheoryData<string> Tasks => [.. AllTasks];
+
+    [Theory]
+    [MemberData(nameof(Tasks))]
+    public void Held_out_items_of_any_seed_share_no_key_with_training(string task)
+    {
+        int count = task == "needle" ? 300 : 4000;
+        var training = new HashSet<string>();
+        for (int i = 0; i < count; i++) training.Add(NanoWorld.Train(1, task, i).Key);
+        for (ulong seed = 1; seed <= 3; seed++)
+            for (int i = 0; i < count / 10; i++)
+            {
+                NanoItem item = NanoWorld.HeldOut(seed, task, i);
+                Assert.True(item.IsHeldOut);
+                Assert.DoesNotContain(item.Key, training);
+            }
+        Assert.All(training, key => Assert.False(NanoWorld.IsHeldOut(key)));
+    }
+
+    [Theory]
+    [MemberData(nameof(Tasks))]
+    public void An_item_depends_on_seed_and_number_alone(string task)
+    {
+        string Text(ulong seed, long index) => string.Join('\n', NanoWorld.Train(seed, task, index).Messages.Select(m => m.Content + m.ReasoningContent));
+        string seventh = Text(5, 7);
+        Text(5, 6);
+        Assert.Equal(seventh, Text(5, 7));
+        Assert.NotEqual(seventh, Text(6, 7));
+        Assert.NotEqual(seventh, Text(5, 8));
+    }
+
+    [Fact]
+    public void The_same_seed_gives_the_same_bytes_on_every_machine()
+    {
+        using var stream = new MemoryStream();
+        NanoData.Write(stream, 1, 200, null);
+        string first = Convert.ToHexStringLower(SHA256.HashData(stream.ToArray()));
+        using var again = new MemoryStream();
+        NanoData.Write(again, 1, 200, null);
+        Assert.Equal(first, Convert.ToHexStringLower(SHA256.HashData(again.ToArray())));
+    }
+
+    [Fact]
+    public void The_random_numbers_are_those_of_SplitMix64()
+    {
+        // Published values of the generator for the state 1234567.
+        ulong state = 1234567;
+        ulong[] expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821];
+        foreach (ulong value in expected) Assert.Equal(value, NanoRandom.Mix(state += 0x9E3779B97F4A7C15));
+    }
+
+    [Fact]
+    public void Lines_are_conversations_with_thoughts_in_every_answer()
+    {
+        using var stream = new MemoryStream();
+        NanoData.Write(stream, 2, 500, null);
+        string[] lines = System.Text.Encoding.UTF8.GetString(stream.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        Assert.Equal(500, lines.Length);
+        var tasks = new HashSet<string>();
+        foreach (string line in lines)
+        {
+            JsonElement item = JsonDocument.Parse(line).RootElement;
+            tasks.Add(item.GetProperty("task").GetString()!);
+            Assert.Contains(item.GetProperty("reasoning_strength").GetString(), new[] { "low", "medium", "high" });
+            JsonElement[] messages = [.. item.GetProperty("messages").EnumerateArray()];
+            Assert.Equal("assistant", messages[^1].GetProperty("role").GetString());
+            foreach (JsonElement message in messages.Where(m => m.GetProperty("role").GetString() == "assistant"))
+            {
+                Assert.NotEqual("", message.GetProperty("reasoning_content").GetString());
+                Assert.True(message.TryGetProperty("content", out _) || message.TryGetProperty("tool_calls", out _));
+            }
+        }
+        Assert.Equal(NanoWorld.Tasks.Order(), tasks.Order());
+    }
+
+    [Theory]
+    [MemberData(nameof(Tasks))]
+    public void Thoughts_grow_with_the_strength(string task)
+    {
+        var lengths = new double[3];
+        var counts = new int[3];
+        for (int i = 0; i < 400; i++)
+        {
+            NanoItem item = NanoWorld.Train(3, task, i);
+            foreach (ChatMessage message in item.Messages.Where(m => m.Role == "assistant"))
+            {
+                lengths[(int)item.Strength] += message.ReasoningContent!.Length;
+                counts[(int)item.Strength]++;
+            }
+        }
+        double low = lengths[0] / counts[0], medium = lengths[1] / counts[1], high = lengths[2] / counts[2];
+        Assert.True(low * 1.1 < medium && medium * 1.3 < high, $"{task}: {low:F0}, {medium:F0}, {high:F0} characters");
+    }
+
+    [Fact]
+    public void An_unknown_task_is_refused() =>
+        Assert.Throws<FlintException>(() => NanoWorld.Train(1, "poetry", 0));
+}

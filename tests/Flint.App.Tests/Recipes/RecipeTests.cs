@@ -1,0 +1,115 @@
+using Flint.App.Recipes;
+
+namespace Flint.App.Tests.Recipes;
+
+/// <summary>A recipe says exactly what it says: anything else is an error that names the line.</summary>
+public sealed class RecipeTests : IDisposable
+{
+    private const string Good =
+        """
+        name: small
+        seed: 7
+        data:
+          files: [a.jsonl, sub/b.jsonl]
+          prompt_weight: 0.1
+        tokenizer: {size: 300}
+        template: t.jinja
+        model:
+          architecture: muse-glimmer
+          layers: 6
+          width: 64
+          heads: 4
+          kv_heads: 2
+          head_length: 16
+          feed_forward: 1_024
+          window: 32
+          pattern: 3
+          context: 128
+        training:
+          steps: 10
+          warmup_steps: 2
+          learning_rate: 2.5e-3
+        output:
+          folder: run
+          quantized: {Q8_0: out/q8.gguf}
+        """;
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Everything_said_is_taken()
+    {
+        Recipe recipe = Load(Good);
+        Assert.Equal(("small", 7ul, 0.1f, 300), (recipe.Name, recipe.Seed, recipe.PromptWeight, recipe.VocabularySize));
+        Assert.Equal([_folder.File("a.jsonl"), _folder.File("sub/b.jsonl")], recipe.Files);
+        Assert.Equal((_folder.File("t.jinja"), _folder.File("run")), (recipe.Template, recipe.Folder));
+        Assert.Equal([("Q8_0", _folder.File("out/q8.gguf"))], recipe.Quantized);
+        Assert.Equal((10, 2.5e-3f, 7ul, 2048), (recipe.Options.Steps, recipe.Options.LearningRate, recipe.Options.Seed, recipe.Options.MaxExampleTokens));
+        Assert.Equal((1024, 20f, null), (recipe.Shape!.FeedForward, recipe.Shape.LogitCap, recipe.Shape.LogitScale));
+        Assert.Equal([true, true, false], recipe.Shape.Pattern);
+        Assert.Null(recipe.Output);
+    }
+
+    [Theory]
+    [InlineData("seed: 7", "seed: seven", 2, "seed is 'seven'; expected an integer")]
+    [InlineData("seed: 7", "seed: '7'", 2, "seed is '7'; expected an integer")]
+    [InlineData("seed: 7", "seed: -1", 2, "expected 0 to")]
+    [InlineData("seed: 7", "sead: 7", 2, "unknown key 'sead'")]
+    [InlineData("seed: 7", "seed: 7\nseed: 8", 3, "not YAML")]
+    [InlineData("seed: 7", "seed: [7]", 2, "seed is a list; expected an integer")]
+    [InlineData("name: small", "nome: small", 1, "name is missing")]
+    [InlineData("  prompt_weight: 0.1", "  prompt_weight: 2", 5, "prompt_weight")]
+    [InlineData("  prompt_weight: 0.1", "  prompt_weight: heavy", 5, "expected a number")]
+    [InlineData("  prompt_weight: 0.1", "  promptweight: 0.1", 5, "unknown key 'data.promptweight'")]
+    [InlineData("  files: [a.jsonl, sub/b.jsonl]", "  files: {a: b}", 4, "expected a list of texts")]
+    [InlineData("  files: [a.jsonl, sub/b.jsonl]", "  max_tokens: 64", 4, "files is missing")]
+    [InlineData("  prompt_weight: 0.1", "  generator: pile", 5, "expected nano")]
+    [InlineData("  prompt_weight: 0.1", "  generator: nano", 4, "data.items is missing")]
+    [InlineData("  prompt_weight: 0.1", "  generator: nano\n  items: 5\n  task: sums", 7, "tasks are")]
+    [InlineData("  prompt_weight: 0.1", "  items: 5", 5, "unknown key 'data.items'")]
+    [InlineData("  steps: 10", "  steps: 10\n  optimizer: sgd", 21, "expected adamw or muon")]
+    [InlineData("tokenizer: {size: 300}", "tokenizer: {size: 300, from: m.gguf}", 6, "either size or from")]
+    [InlineData("tokenizer: {size: 300}", "tokenizer: 300", 6, "expected a mapping")]
+    [InlineData("tokenizer: {size: 300}", "tokenizer:", 1, "tokenizer is missing")]
+    [InlineData("template: t.jinja", "", 1, "template is missing")]
+    [InlineData("  heads: 4", "  heads: 5", 9, "kv_heads")]
+    [InlineData("  window: 32", "  window: 0", 16, "expected 1 to")]
+    [InlineData("  architecture: muse-glimmer", "  architecture: llama", 16, "unknown key 'model.window'")]
+    [InlineData("  architecture: muse-glimmer", "  architecture: gpt", 9, "architecture is 'gpt'")]
+    [InlineData("  steps: 10", "  batch: 10", 20, "training.steps is missing")]
+    [InlineData("  steps: 10", "  steps: 2", 20, "warmup_steps is 2")]
+    [InlineData("  learning_rate: 2.5e-3", "  learning_rate: -1", 20, "learning_rate")]
+    [InlineData("  quantized: {Q8_0: out/q8.gguf}", "  quantized: {Q8_0: [x]}", 25, "expected a text")]
+    [InlineData("name: small", "- small", 2, "")]
+    [InlineData("name: small", "name: {", 1, "not YAML")]
+    public void What_is_wrong_is_told_with_its_line(string part, string instead, int line, string message)
+    {
+        FlintException fault = Assert.Throws<FlintException>(() => Load(Good.Replace(part, instead)));
+        Assert.Equal((FaultSide.Caller, "invalid_config"), (fault.Side, fault.Code));
+        Assert.Contains(message, fault.Message);
+        if (message != "not YAML" && message.Length > 0) Assert.Contains($"recipe.yaml:{line}: ", fault.Message);
+    }
+
+    [Fact]
+    public void A_model_trained_further_brings_tokenizer_and_template()
+    {
+        string text = Good[..Good.IndexOf("tokenizer", StringComparison.Ordinal)] + "model: {from: base.gguf}\n" + Good[Good.IndexOf("training", StringComparison.Ordinal)..];
+        Recipe recipe = Load(text);
+        Assert.Equal((_folder.File("base.gguf"), null, null), (recipe.BaseModel, recipe.Shape, recipe.Template));
+        Assert.Contains("leave these out", Assert.Throws<FlintException>(() => Load(text + "\ntemplate: t.jinja")).Message);
+        Assert.Contains("unknown key 'model.layers'", Assert.Throws<FlintException>(() => Load(text.Replace("{from: base.gguf}", "{from: base.gguf, layers: 3}"))).Message);
+    }
+
+    [Fact]
+    public void A_file_that_is_not_there_is_no_recipe() =>
+        Assert.Equal("file_not_found", Assert.Throws<FlintException>(() => Recipe.Load(_folder.File("none.yaml"))).Code);
+
+    private Recipe Load(string text)
+    {
+        string path = _folder.File("recipe.yaml");
+        File.WriteAllText(path, text);
+        return Recipe.Load(path);
+    }
+}
