@@ -7,7 +7,7 @@ using System.Text.RegularExpressions;
 using Flint.Bench;
 
 // Runs two engines in alternation on the same file, with a canary before each run, and keeps the record. Each command prints JSON:
-// flint's own object ("pp512": tokens/s, "tg64": tokens/s) or llama-bench's array ("-o json").
+// flint's own object ("pp512": tokens/s, "tg64": tokens/s, "train512": tokens/s) or llama-bench's array ("-o json").
 var ours = new Option<string>("--ours") { Description = "Flint's command, one string.", Required = true };
 var peer = new Option<string>("--peer") { Description = "The reference engine's command, one string.", Required = true };
 var pairs = new Option<int>("--pairs") { Description = "How many pairs.", DefaultValueFactory = _ => 5 };
@@ -107,7 +107,7 @@ static Dictionary<string, double> Run(string command)
 
     foreach ((string key, JsonNode? value) in json.AsObject())
     {
-        if (Regex.IsMatch(key, "^(pp|tg)[0-9]+$")) speeds[key] = (double)value!;
+        if (Regex.IsMatch(key, "^(pp|tg|train)[0-9]+$")) speeds[key] = (double)value!;
     }
 
     return speeds;

@@ -9,6 +9,7 @@ namespace Flint.App.Cli;
 /// <summary>
 /// <c>flint bench MODEL</c>: prompt and decode speed, measured as llama-bench does: <c>ppN</c> evaluates N tokens as a prompt from an
 /// empty context, <c>tgN</c> N tokens one after another from an empty context; one warm-up each, then R timed repetitions.
+/// <c>trainN</c>, where asked for, trains all weights in float32 on examples of N tokens, whole steps of AdamW.
 /// </summary>
 internal static class Bench
 {
@@ -20,13 +21,14 @@ internal static class Bench
         var model = Verb.Model();
         var prompt = Verb.Range(new Option<int>("--prompt", "-p") { Description = "Tokens of the prompt test; 0 leaves it out.", DefaultValueFactory = _ => 512, HelpName = "N" }, 0, 1 << 20);
         var decode = Verb.Range(new Option<int>("--decode", "-n") { Description = "Tokens of the decode test; 0 leaves it out.", DefaultValueFactory = _ => 64, HelpName = "N" }, 0, 1 << 20);
+        var train = Verb.Range(new Option<int>("--train") { Description = "Tokens of an example of the training test; 0 leaves it out.", HelpName = "N" }, 0, 1 << 16);
         var repetitions = Verb.Range(new Option<int>("--repetitions", "-r") { Description = "Timed repetitions of each test.", DefaultValueFactory = _ => 5, HelpName = "N" }, 1, 10_000);
         var threads = Verb.Threads();
         var json = new Option<bool>("--json") { Description = "Print one JSON object with the median tokens per second of each test." };
-        var command = new Command("bench", "Measure prompt and decode speed in tokens per second, in llama-bench's protocol.") { model, prompt, decode, repetitions, threads, json };
+        var command = new Command("bench", "Measure prompt and decode speed in tokens per second, in llama-bench's protocol.") { model, prompt, decode, train, repetitions, threads, json };
         command.SetAction((parsed, cancel) =>
         {
-            Measure(ModelLocator.Find(parsed.GetValue(model)), parsed.GetValue(prompt), parsed.GetValue(decode), parsed.GetValue(repetitions),
+            Measure(ModelLocator.Find(parsed.GetValue(model)), parsed.GetValue(prompt), parsed.GetValue(decode), parsed.GetValue(train), parsed.GetValue(repetitions),
                 parsed.GetValue(threads), parsed.GetValue(json), cancel);
             return Task.CompletedTask;
         });
@@ -46,10 +48,10 @@ internal static class Bench
         }
     }
 
-    private static void Measure(string path, int prompt, int decode, int repetitions, int threads, bool json, CancellationToken cancel)
+    private static void Measure(string path, int prompt, int decode, int train, int repetitions, int threads, bool json, CancellationToken cancel)
     {
-        if (prompt == 0 && decode == 0) throw FlintException.Caller("nothing_to_measure", "both tests are left out; give -p or -n a number of tokens");
-        int longest = Math.Max(prompt, decode);
+        if (prompt == 0 && decode == 0 && train == 0) throw FlintException.Caller("nothing_to_measure", "all tests are left out; give -p, -n or --train a number of tokens");
+        int longest = Math.Max(Math.Max(prompt, decode), 1);
         using var model = Model.Load(path, new ModelOptions
         {
             Threads = threads,
@@ -78,6 +80,7 @@ internal static class Bench
             }
             results.Add(new Result(test, speeds));
         }
+        if (train > 0) results.Add(new Result($"train{train}", TrainingBench.Measure(path, train, repetitions, threads, cancel)));
         if (json) PrintJson(path, model, results);
         else PrintText(path, model, results);
     }
