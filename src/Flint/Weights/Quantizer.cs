@@ -68,30 +68,10 @@ public sealed unsafe class Quantizer : IDisposable
         string full = Path.GetFullPath(target);
         if (source.Tensors.Select(t => t.File).Append(source.Path).Any(f => Path.GetFullPath(f) == full))
             throw FlintException.Caller("target_is_source", $"{target}: the target is the source; expected another file.");
-        string partial = target + ".partial";
-        try
-        {
-            using Quantizer quantizer = new(options.Threads);
-            IReadOnlyList<QuantizedTensor> tensors;
-            bool whole = false;
-            try
-            {
-                using (FileStream stream = new(partial, FileMode.Create, FileAccess.Write, FileShare.None, bufferSize: 0))
-                    tensors = quantizer.Write(source, stream, mix, options.OutputType, progress);
-                File.Move(partial, target, overwrite: true);
-                whole = true;
-            }
-            finally
-            {
-                if (!whole)
-                    File.Delete(partial);
-            }
-            return tensors;
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new FlintException(FaultSide.Machine, "file_unwritable", $"{target}: cannot be written: {e.Message}", e);
-        }
+        using Quantizer quantizer = new(options.Threads);
+        IReadOnlyList<QuantizedTensor> tensors = [];
+        AtomicFile.Write(target, stream => tensors = quantizer.Write(source, stream, mix, options.OutputType, progress));
+        return tensors;
     }
 
     /// <inheritdoc/>
