@@ -15,7 +15,7 @@ internal static class Eval
 
     private static Command CreateNano()
     {
-        var model = new Option<string>("--model", "-m") { Description = "A .gguf file, or OWNER/REPO[:QUANT] of a pulled model.", Required = true, HelpName = "MODEL" };
+        var model = new Option<string?>("--model", "-m") { Description = $"A .gguf file, or OWNER/REPO[:QUANT] of a pulled model (default: {BuiltinModel.Name}, which comes with Flint).", HelpName = "MODEL" };
         Option<string?> task = Nano.TaskOption();
         var items = Verb.Range(new Option<int?>("--items") { Description = $"Items of each task (default: {EvaluationOptions.DefaultItems}; needle {EvaluationOptions.DefaultNeedleItems}).", HelpName = "N" }, 1, EvaluationOptions.MaxItems);
         var seed = new Option<ulong>("--seed") { Description = "Draws the items; none is ever in a training set.", DefaultValueFactory = _ => EvaluationOptions.DefaultSeed, HelpName = "S" };
@@ -39,7 +39,7 @@ internal static class Eval
                 Parallel = parsed.GetValue(parallel),
                 Wrong = parsed.GetValue(wrong),
             };
-            using ServedModel served = ServedModel.Load(ModelLocator.Find(parsed.GetRequiredValue(model)), null,
+            using ServedModel served = ServedModel.Load(ModelLocator.Find(parsed.GetValue(model)), null,
                 new ServingOptions { Parallel = options.Parallel, Threads = parsed.GetValue(threads) });
             if (!ChatSession.CanChat(served))
                 throw FlintException.Caller("no_template", $"{served.Name} has no chat template, so it cannot be asked");

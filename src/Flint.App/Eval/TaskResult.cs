@@ -13,10 +13,10 @@ public readonly record struct Score(int Items, int Correct)
     public double Accuracy => Items == 0 ? 0 : (double)Correct / Items;
 
     /// <summary>The interval's lower end.</summary>
-    public double Low => Items == 0 ? 0 : Math.Max(0, Center - Half);
+    public double Low => Correct == 0 ? 0 : Center - Half;
 
     /// <summary>The interval's upper end.</summary>
-    public double High => Items == 0 ? 1 : Math.Min(1, Center + Half);
+    public double High => Correct == Items ? 1 : Center + Half;
 
     private double Center => (Accuracy + Z * Z / (2 * Items)) / (1 + Z * Z / Items);
 
