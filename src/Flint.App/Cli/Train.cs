@@ -16,14 +16,17 @@ internal static class Train
         var config = new Argument<string>("CONFIG.yaml") { Description = "The run: data, tokenizer, model, training, output." };
         var stopAfter = new Option<float?>("--stop-after") { Description = "Minutes after which this call stops with a checkpoint; overrides the file's.", HelpName = "MINUTES" };
         var threads = Verb.Range(new Option<int?>("--threads", "-t") { Description = "Threads that compute; overrides the file's. The result does not depend on them.", HelpName = "N" }, 0, 256);
+        var export = new Option<string?>("--export") { Description = "Write the model as the last checkpoint has it, in float32, and do not train.", HelpName = "FILE" };
         var command = new Command(Name, "Train a model from nothing, or train one further, as CONFIG.yaml says. A run that was stopped goes on by the same command.")
-            { config, stopAfter, threads };
+            { config, stopAfter, threads, export };
         command.SetAction(parsed =>
         {
             Recipe recipe = Recipe.Load(parsed.GetRequiredValue(config));
             if (parsed.GetValue(stopAfter) is { } minutes) recipe = recipe with { StopAfterMinutes = Math.Max(0, minutes) };
             if (parsed.GetValue(threads) is { } count) recipe = recipe with { Options = recipe.Options with { Threads = count } };
-            return Run(recipe);
+            if (parsed.GetValue(export) is not { } model) return Run(recipe);
+            new TrainingRun(recipe, Console.Out, null, TimeProvider.System).Export(model);
+            return 0;
         });
         return command;
     }

@@ -78,6 +78,19 @@ internal sealed class TrainingRun
         return end;
     }
 
+    /// <summary>Writes the model as the last checkpoint has it; a process that trains may go on meanwhile.</summary>
+    /// <exception cref="FlintException">Caller: there is no checkpoint yet.</exception>
+    internal void Export(string path)
+    {
+        if (!File.Exists(_preparation.Checkpoint))
+            throw FlintException.Caller("no_checkpoint", $"{_recipe.Folder} has no checkpoint yet; flint train {_recipe.Path} makes one every {_recipe.CheckpointEvery:N0} steps");
+        using ExampleFile data = ExampleFile.Open(_preparation.Examples);
+        using Trainer trainer = Trainer.Resume(_preparation.Checkpoint, data, _recipe.Options);
+        MakeFolder(path);
+        trainer.SaveModel(path);
+        _output.WriteLine($"{path}: step {trainer.StepsDone:N0} of {_recipe.Options.Steps:N0}, {Megabytes(path)}");
+    }
+
     private TrainingEnd Train(Trainer trainer, TrainingLog log, long began, CancellationToken stop)
     {
         int steps = _recipe.Options.Steps, saved = trainer.StepsDone;
