@@ -143,6 +143,7 @@ internal sealed record Recipe
                 LearningRate = s.Number("learning_rate", d.LearningRate),
                 FinalLearningRate = s.Number("final_learning_rate", d.FinalLearningRate),
                 WarmupSteps = s.Integer("warmup_steps", d.WarmupSteps),
+                DecaySteps = s.Integer("decay_steps", d.DecaySteps),
                 WeightDecay = s.Number("weight_decay", d.WeightDecay),
                 Beta1 = s.Number("beta1", d.Beta1),
                 Beta2 = s.Number("beta2", d.Beta2),

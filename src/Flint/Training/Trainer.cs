@@ -120,6 +120,7 @@ public sealed unsafe class Trainer : IDisposable
         }
 
         if (!(weight > 0)) throw FlintException.Caller("nothing_to_learn", "The examples of a step have no token with a weight; expected at least one.");
+        using Team.PinnedCaller pinned = Team.PinCaller();
         _trained.ClearGradients();
         double loss = 0;
         foreach (PackedBatch batch in _batches) loss += _pass.Run(batch, (float)(1 / weight), backward: true);

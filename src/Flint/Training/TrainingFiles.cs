@@ -21,6 +21,8 @@ internal static unsafe class TrainingFiles
             writer.Add(Prefix + "next_example", progress.NextExample);
             writer.Add(Prefix + "data", data);
             writer.Add(Prefix + "options", Describe(options));
+            writer.Add(Prefix + "schedule", Schedule(options));
+            writer.Add(Prefix + "level_until", options.DecaySteps == 0 ? 0 : options.DecayStart);
         });
 
     public static void WriteModel(string path, GgufFile file, TrainedTensors trained) => Write(path, file, trained, moments: false, null);
@@ -35,12 +37,19 @@ internal static unsafe class TrainingFiles
         if (m.Get<ulong>(Prefix + "data") != data.Fingerprint)
             throw FlintException.Caller("other_data", $"{file.Path} is a checkpoint of a run on other examples; expected the same ones.");
         string was = m.Get<string>(Prefix + "options"), now = Describe(options);
+        int steps = m.Get<int>(Prefix + "steps");
+        if (m.Get<string>(Prefix + "schedule") != Schedule(options) && (options.DecaySteps == 0 || steps > options.DecayStart || steps > m.Get<int>(Prefix + "level_until")))
+        {
+            was += ", " + m.Get<string>(Prefix + "schedule");
+            now += ", " + Schedule(options);
+        }
+
         if (was != now)
             throw FlintException.Caller("other_options", $"{file.Path} is a checkpoint of a run with other options; expected {was}; found {now}.");
         int next = m.Get<int>(Prefix + "next_example");
         if ((uint)next >= (uint)data.Count)
             throw FlintException.File("not_a_checkpoint", $"{file.Path}: {Prefix}next_example is {next}; expected 0 to {data.Count - 1}.");
-        return new TrainingProgress(m.Get<int>(Prefix + "steps"), m.Get<long>(Prefix + "tokens"), m.Get<long>(Prefix + "trained_tokens"), m.Get<int>(Prefix + "round"), next);
+        return new TrainingProgress(steps, m.Get<long>(Prefix + "tokens"), m.Get<long>(Prefix + "trained_tokens"), m.Get<int>(Prefix + "round"), next);
     }
 
     /// <summary>Fills the trained tensors from a file that holds them by name.</summary>
@@ -71,7 +80,10 @@ internal static unsafe class TrainingFiles
 
     /// <summary>The options that decide the result: all but the threads.</summary>
     private static string Describe(TrainerOptions o) => FormattableString.Invariant(
-        $"{o.Optimizer} {o.Momentum}, seed {o.Seed}, micro batch {o.MicroBatchTokens} × {o.Accumulation}, {o.Steps} steps, rate {o.LearningRate} to {o.FinalLearningRate} after {o.WarmupSteps}, decay {o.WeightDecay}, β {o.Beta1} {o.Beta2}, ε {o.Epsilon}, clip {o.ClipNorm}, longest {o.MaxExampleTokens}");
+        $"{o.Optimizer} {o.Momentum}, seed {o.Seed}, micro batch {o.MicroBatchTokens} × {o.Accumulation}, rate {o.LearningRate} to {o.FinalLearningRate} after {o.WarmupSteps}, decay {o.WeightDecay}, β {o.Beta1} {o.Beta2}, ε {o.Epsilon}, clip {o.ClipNorm}, longest {o.MaxExampleTokens}");
+
+    /// <summary>How long the run is to be. Until the learning rate begins to fall it decides nothing.</summary>
+    private static string Schedule(TrainerOptions o) => $"{o.Steps} steps" + (o.DecaySteps > 0 ? $", falling over the last {o.DecaySteps}" : "");
 
     private static void Write(string path, GgufFile file, TrainedTensors trained, bool moments, Action<GgufWriter>? more)
     {
