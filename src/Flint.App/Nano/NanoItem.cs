@@ -31,6 +31,9 @@ public sealed class NanoItem
     /// <summary>The functions offered, in the OpenAI shape, as JSON texts.</summary>
     public required IReadOnlyList<string> Tools { get; init; }
 
+    /// <summary>The JSON schema that answers keep to; null where they are text.</summary>
+    public string? Schema { get; init; }
+
     /// <summary>The conversation; the assistant's turns are the reference.</summary>
     public required IReadOnlyList<ChatMessage> Messages { get; init; }
 
@@ -56,6 +59,8 @@ internal sealed class ItemBuilder(string task, NanoRandom random, Strength stren
     internal NanoRandom Random { get; } = random;
 
     internal Strength Strength { get; } = strength;
+
+    internal string? Schema { get; set; }
 
     /// <summary>The text that fits the strength.</summary>
     internal string By(string low, string medium, string high) => Strength switch
@@ -99,5 +104,5 @@ internal sealed class ItemBuilder(string task, NanoRandom random, Strength stren
                 _messages[i] = new ChatMessage { Role = "assistant", Content = answer.Content, ToolCalls = answer.ToolCalls };
     }
 
-    internal NanoItem Build() => new() { Task = task, Strength = Strength, Key = _key.ToString(), Tools = _tools, Messages = _messages };
+    internal NanoItem Build() => new() { Task = task, Strength = Strength, Key = _key.ToString(), Tools = _tools, Schema = Schema, Messages = _messages };
 }
