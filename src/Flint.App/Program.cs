@@ -14,6 +14,7 @@ root.Add(Bench.Create());
 root.Add(Quantize.Create());
 root.Add(Synth.Create());
 root.Add(Train.Create());
+root.Add(Tune.Create());
 root.Add(Tokenize.Create());
 root.Add(Detokenize.Create());
 root.Add(Template.Create());

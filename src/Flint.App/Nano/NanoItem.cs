@@ -25,7 +25,10 @@ public sealed class NanoItem
     /// <summary>How much its answers are thought over.</summary>
     public required Strength Strength { get; init; }
 
-    /// <summary>What is asked, without the wording: items with equal keys ask the same. Decides whether it is held out.</summary>
+    /// <summary>
+    /// What is asked, without the wording: items with equal keys ask the same. Decides whether it is held out. Exchanges that
+    /// would ask the same alone have keys of their own in it, behind <see cref="NanoWorld.KeySeparator"/>.
+    /// </summary>
     public required string Key { get; init; }
 
     /// <summary>The functions offered, in the OpenAI shape, as JSON texts.</summary>
@@ -74,6 +77,20 @@ internal sealed class ItemBuilder(string task, NanoRandom random, Strength stren
     {
         foreach (string part in parts) _key.Append('|').Append(part);
         return this;
+    }
+
+    /// <summary>Begins an exchange that could as well stand alone: it has a key of its own.</summary>
+    internal ItemBuilder Exchange(params ReadOnlySpan<string> parts)
+    {
+        if (_messages.Count > 0) _key.Append(NanoWorld.KeySeparator).Append(task);
+        return Key(parts);
+    }
+
+    /// <summary>Goes on with the exchanges of another item.</summary>
+    internal void Append(NanoItem other)
+    {
+        _key.Append(NanoWorld.KeySeparator).Append(other.Key);
+        _messages.AddRange(other.Messages);
     }
 
     internal void Tool(string json) => _tools.Add(json);

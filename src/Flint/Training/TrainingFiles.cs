@@ -11,8 +11,8 @@ internal static unsafe class TrainingFiles
     private const string SecondMoment = ".adam_v";
     private const int PieceBytes = 1 << 24;
 
-    public static void WriteCheckpoint(string path, GgufFile file, TrainedTensors trained, TrainerOptions options, TrainingProgress progress, ulong data) =>
-        Write(path, file, trained, moments: true, writer =>
+    public static void WriteCheckpoint(string path, GgufFile file, TrainedTensors trained, TrainerOptions options, LoraOptions? lora, TrainingProgress progress, ulong data) =>
+        Write(path, file, trained, moments: true, frozen: lora is null, writer =>
         {
             writer.Add(Prefix + "steps", progress.Steps);
             writer.Add(Prefix + "tokens", progress.Tokens);
@@ -21,22 +21,24 @@ internal static unsafe class TrainingFiles
             writer.Add(Prefix + "next_example", progress.NextExample);
             writer.Add(Prefix + "data", data);
             writer.Add(Prefix + "options", Describe(options));
+            writer.Add(Prefix + "adapter", Describe(lora));
             writer.Add(Prefix + "schedule", Schedule(options));
             writer.Add(Prefix + "level_until", options.DecaySteps == 0 ? 0 : options.DecayStart);
         });
 
-    public static void WriteModel(string path, GgufFile file, TrainedTensors trained) => Write(path, file, trained, moments: false, null);
+    public static void WriteModel(string path, GgufFile file, TrainedTensors trained) => Write(path, file, trained, moments: false, frozen: true, null);
 
     /// <summary>Where a checkpoint's run was.</summary>
     /// <exception cref="FlintException">Caller: it is of other data or options. ModelFile: it is not a checkpoint.</exception>
-    public static TrainingProgress ReadProgress(GgufFile file, TrainerOptions options, ExampleFile data)
+    public static TrainingProgress ReadProgress(GgufFile file, TrainerOptions options, LoraOptions? lora, ExampleFile data)
     {
         GgufMetadata m = file.Metadata;
         if (!m.Contains(Prefix + "steps"))
             throw FlintException.File("not_a_checkpoint", $"{file.Path} is not a checkpoint of a training run: it has no {Prefix}steps.");
         if (m.Get<ulong>(Prefix + "data") != data.Fingerprint)
             throw FlintException.Caller("other_data", $"{file.Path} is a checkpoint of a run on other examples; expected the same ones.");
-        string was = m.Get<string>(Prefix + "options"), now = Describe(options);
+        string adapter = m.GetOr(Prefix + "adapter", "");
+        string was = m.Get<string>(Prefix + "options") + adapter, now = Describe(options) + Describe(lora);
         int steps = m.Get<int>(Prefix + "steps");
         if (m.Get<string>(Prefix + "schedule") != Schedule(options) && (options.DecaySteps == 0 || steps > options.DecayStart || steps > m.Get<int>(Prefix + "level_until")))
         {
@@ -85,7 +87,11 @@ internal static unsafe class TrainingFiles
     /// <summary>How long the run is to be. Until the learning rate begins to fall it decides nothing.</summary>
     private static string Schedule(TrainerOptions o) => $"{o.Steps} steps" + (o.DecaySteps > 0 ? $", falling over the last {o.DecaySteps}" : "");
 
-    private static void Write(string path, GgufFile file, TrainedTensors trained, bool moments, Action<GgufWriter>? more)
+    private static string Describe(LoraOptions? lora) => lora is null ? "" : FormattableString.Invariant(
+        $", adapter of rank {lora.Rank}, alpha {lora.Alpha}, targets {string.Join(' ', lora.Targets ?? LoraOptions.KnownTargets)}");
+
+    // A checkpoint of an adapter leaves out the weights that do not change: it is read beside the model.
+    private static void Write(string path, GgufFile file, TrainedTensors trained, bool moments, bool frozen, Action<GgufWriter>? more)
     {
         string partial = path + ".part";
         try
@@ -98,7 +104,7 @@ internal static unsafe class TrainingFiles
                 }
 
                 more?.Invoke(writer);
-                TensorInfo[] frozen = [.. file.Tensors.Where(t => trained.Find(t.Name) is null && !IsMoment(t.Name))];
+                TensorInfo[] others = frozen ? [.. file.Tensors.Where(t => trained.Find(t.Name) is null && !IsMoment(t.Name))] : [];
                 foreach (TrainedTensor tensor in trained.All) writer.AddTensor(tensor.Name, WeightType.F32, tensor.Shape);
                 foreach (TrainedTensor tensor in moments ? trained.All : [])
                 {
@@ -106,7 +112,7 @@ internal static unsafe class TrainingFiles
                     writer.AddTensor(tensor.Name + SecondMoment, WeightType.F32, tensor.Shape);
                 }
 
-                foreach (TensorInfo tensor in frozen) writer.AddTensor(tensor.Name, tensor.Type, tensor.Shape);
+                foreach (TensorInfo tensor in others) writer.AddTensor(tensor.Name, tensor.Type, tensor.Shape);
                 writer.WriteHeader();
                 foreach (TrainedTensor tensor in trained.All) Put(writer, (byte*)trained.ValuesOf(tensor), tensor.Count * sizeof(float));
                 foreach (TrainedTensor tensor in moments ? trained.All : [])
@@ -115,7 +121,7 @@ internal static unsafe class TrainingFiles
                     Put(writer, (byte*)(trained.SecondMoments + tensor.Offset), tensor.Count * sizeof(float));
                 }
 
-                foreach (TensorInfo tensor in frozen) Put(writer, tensor.Data, tensor.Bytes);
+                foreach (TensorInfo tensor in others) Put(writer, tensor.Data, tensor.Bytes);
                 writer.Finish();
             }
 

@@ -1,4 +1,5 @@
 using Flint.Formats;
+using Flint.Models;
 using Flint.Training;
 using Xunit;
 
@@ -89,9 +90,18 @@ public sealed class TrainerTests
         {
             for (int i = 3; i < 8; i++) second.Step();
             second.SaveCheckpoint(run.File("part"));
+            LoraAdapter adapter = second.Adapter();
+            Assert.Equal(second.TrainedParameters, adapter.Parameters);
+            Assert.All(adapter.Matrices, matrix => Assert.Contains(matrix.B, b => b != 0));
         }
 
         Assert.Equal(File.ReadAllBytes(run.File("whole")), File.ReadAllBytes(run.File("part")));
+        Assert.Equal("other_options", Fault(() => Trainer.ResumeAdapter(run.Model, run.File("part"), run.Data, TrainingRun.Options, lora with { Alpha = 7 })));
+        Assert.Throws<InvalidOperationException>(() =>
+        {
+            using Trainer full = Trainer.Start(run.Model, run.Data, TrainingRun.Options);
+            full.Adapter();
+        });
     }
 
     [Fact]
