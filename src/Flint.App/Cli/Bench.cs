@@ -26,7 +26,7 @@ internal static class Bench
         var command = new Command("bench", "Measure prompt and decode speed in tokens per second, in llama-bench's protocol.") { model, prompt, decode, repetitions, threads, json };
         command.SetAction((parsed, cancel) =>
         {
-            Measure(ModelLocator.Find(parsed.GetRequiredValue(model)), parsed.GetValue(prompt), parsed.GetValue(decode), parsed.GetValue(repetitions),
+            Measure(ModelLocator.Find(parsed.GetValue(model)), parsed.GetValue(prompt), parsed.GetValue(decode), parsed.GetValue(repetitions),
                 parsed.GetValue(threads), parsed.GetValue(json), cancel);
             return Task.CompletedTask;
         });

@@ -17,7 +17,7 @@ internal static class Detokenize
             "Print the text of token ids, exactly, without a line end of its own. What the model's file has added at the beginning and end is left out.") { model, file, noSpecial };
         command.SetAction(parsed =>
         {
-            Tokenizer tokenizer = Tokenize.Load(parsed.GetRequiredValue(model));
+            Tokenizer tokenizer = Tokenize.Load(parsed.GetValue(model));
             ReadOnlySpan<int> ids = Parse(Verb.ReadInput(parsed.GetRequiredValue(file)), tokenizer.Count);
             if (tokenizer.AddBos && ids.Length > 0 && ids[0] == tokenizer.Bos) ids = ids[1..];
             if (tokenizer.AddEos && ids.Length > 0 && ids[^1] == tokenizer.Eos) ids = ids[..^1];

@@ -34,7 +34,7 @@ internal static class Inspect
         });
         command.SetAction(parsed =>
         {
-            using GgufFile file = GgufFile.Open(ModelLocator.Find(parsed.GetRequiredValue(model)));
+            using GgufFile file = GgufFile.Open(ModelLocator.Find(parsed.GetValue(model)));
             if (parsed.GetValue(dump) is { } tensor)
                 Dump(file.Tensors.Get(tensor), parsed.GetValue(output)!);
             else if (parsed.GetValue(json))

@@ -16,7 +16,7 @@ internal static class Run
 
     private const string Commands = "/exit ends, /reset forgets the conversation, /system TEXT sets the system message, Ctrl+C stops an answer";
 
-    private static readonly Argument<string> ModelArgument = Verb.Model();
+    private static readonly Argument<string?> ModelArgument = Verb.Model();
     private static readonly Option<string?> Prompt = new("--prompt", "-p") { Description = "Answer this and end; the answer goes to standard output.", HelpName = "TEXT" };
     private static readonly Option<string?> SystemText = new("--system") { Description = "The system message.", HelpName = "TEXT" };
     private static readonly Option<bool> Raw = new("--raw") { Description = "Go on with the text as it is, without a chat template; what happens anyway with a model that has none." };
@@ -39,7 +39,7 @@ internal static class Run
     private static async Task<int> RunAsync(ParseResult parsed)
     {
         using ServedModel model = ServedModel.Load(
-            ModelLocator.Find(parsed.GetRequiredValue(ModelArgument)), null,
+            ModelLocator.Find(parsed.GetValue(ModelArgument)), null,
             new ServingOptions { Parallel = 1, Waiting = 1, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads) });
         string? once = parsed.GetValue(Prompt);
         bool chats = ChatSession.CanChat(model) && !parsed.GetValue(Raw);

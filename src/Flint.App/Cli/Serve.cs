@@ -13,7 +13,7 @@ internal static class Serve
     /// <summary>The verb's name.</summary>
     public const string Name = "serve";
 
-    private static readonly Argument<string[]> Files = new("MODEL") { Arity = ArgumentArity.OneOrMore, Description = "A GGUF file (any shard of a split one), a folder that holds one, or OWNER/REPO[:QUANT] of a pulled model." };
+    private static readonly Argument<string[]> Files = new("MODEL") { Arity = ArgumentArity.ZeroOrMore, Description = $"A GGUF file (any shard of a split one), a folder that holds one, or OWNER/REPO[:QUANT] of a pulled model; without one, {BuiltinModel.Name}, which comes with Flint." };
     private static readonly Option<string> Host = new("--host") { HelpName = "ADDRESS", DefaultValueFactory = _ => "127.0.0.1", Description = "Address to listen at; 0.0.0.0 for every interface." };
     private static readonly Option<int> Port = new("--port") { HelpName = "PORT", DefaultValueFactory = _ => 8080, Description = "Port to listen at; 0 takes a free one." };
     private static readonly Option<string[]> Alias = new("--alias") { HelpName = "NAME", Description = "Name of the model in the API, in the order of the models (default: the file's name)." };
@@ -82,7 +82,7 @@ internal static class Serve
 
     private static List<ServedModel> Load(ParseResult parsed)
     {
-        string[] files = parsed.GetValue(Files)!;
+        string?[] files = parsed.GetValue(Files) is { Length: > 0 } named ? named : (string?[])[null];
         string[] aliases = parsed.GetValue(Alias) ?? [];
         if (aliases.Length > files.Length)
             throw FlintException.Caller("too_many_aliases", $"{aliases.Length} aliases are given for {files.Length} models.");

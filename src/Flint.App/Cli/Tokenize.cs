@@ -18,7 +18,7 @@ internal static class Tokenize
         var command = new Command("tokenize", "Print the token ids of a text as a JSON array.") { model, file, noBos, noSpecial };
         command.SetAction(parsed =>
         {
-            Tokenizer tokenizer = Load(parsed.GetRequiredValue(model));
+            Tokenizer tokenizer = Load(parsed.GetValue(model));
             string text = Encoding.UTF8.GetString(Verb.ReadInput(parsed.GetRequiredValue(file)));
             int[] ids = tokenizer.Encode(text, addSpecial: !parsed.GetValue(noBos), parseSpecial: !parsed.GetValue(noSpecial));
             Console.WriteLine($"[{string.Join(',', ids)}]");
@@ -27,7 +27,7 @@ internal static class Tokenize
     }
 
     /// <summary>The tokenizer alone of a model, which may be a file of a vocabulary without weights.</summary>
-    internal static Tokenizer Load(string model)
+    internal static Tokenizer Load(string? model)
     {
         using GgufFile file = GgufFile.Open(ModelLocator.Find(model));
         return Tokenizer.FromGguf(file.Metadata);

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Flint.App.Serving;
 
 namespace Flint.App.Cli;
 
@@ -8,9 +9,10 @@ internal static class Verb
     /// <summary>The longest file that a verb reads whole.</summary>
     internal const int MaxInputBytes = 256 << 20;
 
-    internal static Argument<string> Model() => new("MODEL")
+    internal static Argument<string?> Model() => new("MODEL")
     {
-        Description = "A .gguf file (of a split model, any shard), or OWNER/REPO[:QUANT] of a pulled model.",
+        Arity = ArgumentArity.ZeroOrOne,
+        Description = $"A .gguf file (of a split model, any shard), or OWNER/REPO[:QUANT] of a pulled model; without one, {BuiltinModel.Name}, which comes with Flint.",
     };
 
     internal static Option<string> InputFile(string description) => new("--file", "-f") { Description = description, Required = true, HelpName = "FILE" };

@@ -78,6 +78,7 @@ internal static partial class Chat
         if (remembers) Recall(talk);
         else Chatter(talk);
         if (random.Chance(15)) Part(talk);
+        item.Forget();
         return item.Build();
     }
 

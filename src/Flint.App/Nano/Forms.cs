@@ -54,7 +54,7 @@ internal static partial class Forms
     private static (string Name, int Field)[] Choose(NanoRandom random, Field[] fields)
     {
         int[] all = [.. Enumerable.Range(0, fields.Length)];
-        int[] chosen = random.Sample(all, random.Range(3, Math.Min(5, fields.Length)));
+        int[] chosen = random.Sample(all, random.Below(10) switch { < 4 => 3, < 8 => 4, _ => 5 });
         return [.. chosen.Select(f => (random.Pick(fields[f].Names), f))];
     }
 
@@ -85,7 +85,7 @@ internal static partial class Forms
         {
             bool wanted = Array.Exists(schema, s => s.Field == f);
             // Most of what is not asked for is left out; some stays to be passed over.
-            if (!absent[f] && (wanted || random.Chance(35))) sentences.Add(fields[f].Sentence);
+            if (!absent[f] && (wanted || random.Chance(25))) sentences.Add(fields[f].Sentence);
         }
         var order = sentences.ToArray();
         random.Shuffle(order.AsSpan());
@@ -111,11 +111,11 @@ internal static partial class Forms
             Field field = fields[at];
             if (text.Length > 0) text.Append('\n');
             if (at == absent)
-                text.Append($"{name}: not in the text{item.By("", "", ", I leave it out")}");
+                text.Append($"{name}: not in the text{item.By("", "", " and left out")}");
             else if (item.Strength == Strength.Medium)
                 text.Append($"{name}: {field.Raw}");
             else
-                text.Append($"{name}: the text says \"{field.Sentence}\" That is {field.Value}");
+                text.Append($"{name}: \"{field.Sentence}\" gives {field.Value}");
         }
         return text.ToString();
     }

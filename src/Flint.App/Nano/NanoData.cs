@@ -73,6 +73,7 @@ public static class NanoData
             }
             writer.WriteEndArray();
         }
+        if (message.Role == "assistant" && message.ReasoningContent is null) writer.WriteNumber("weight", 0);
         writer.WriteEndObject();
     }
 }

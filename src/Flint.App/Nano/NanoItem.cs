@@ -34,6 +34,9 @@ public sealed class NanoItem
     /// <summary>The conversation; the assistant's turns are the reference.</summary>
     public required IReadOnlyList<ChatMessage> Messages { get; init; }
 
+    /// <summary>The places in <see cref="Messages"/> of the answers that are to be learnt, and that count; others are history.</summary>
+    public IEnumerable<int> Graded => Enumerable.Range(0, Messages.Count).Where(i => Messages[i].ReasoningContent is not null);
+
     /// <summary>Whether its key belongs to the held-out sixteenth that no training set holds.</summary>
     public bool IsHeldOut => NanoWorld.IsHeldOut(Key);
 }
@@ -41,9 +44,14 @@ public sealed class NanoItem
 /// <summary>Puts an item together, turn by turn.</summary>
 internal sealed class ItemBuilder(string task, NanoRandom random, Strength strength)
 {
+    private const int ForgetPercent = 30;
+
     private readonly List<ChatMessage> _messages = [];
     private readonly List<string> _tools = [];
     private readonly StringBuilder _key = new(task);
+
+    /// <summary>An empty one for the same.</summary>
+    internal ItemBuilder Anew() => new(task, Random, Strength);
 
     internal NanoRandom Random { get; } = random;
 
@@ -77,6 +85,19 @@ internal sealed class ItemBuilder(string task, NanoRandom random, Strength stren
 
     internal void Result(ToolCall call, string content) =>
         _messages.Add(new ChatMessage { Role = "tool", ToolCallId = call.Id, Name = call.Name, Content = content });
+
+    /// <summary>
+    /// Leaves out, in some items, the thoughts of all answers but the last, or of those to earlier messages of the user: clients
+    /// mostly do not send them back. Answers without thoughts are history, neither learnt nor graded.
+    /// </summary>
+    internal void Forget()
+    {
+        if (!Random.Chance(ForgetPercent)) return;
+        int last = Random.Chance(50) ? _messages.Count - 1 : _messages.FindLastIndex(m => m.Role == "user");
+        for (int i = 0; i < last; i++)
+            if (_messages[i] is { Role: "assistant" } answer)
+                _messages[i] = new ChatMessage { Role = "assistant", Content = answer.Content, ToolCalls = answer.ToolCalls };
+    }
 
     internal NanoItem Build() => new() { Task = task, Strength = Strength, Key = _key.ToString(), Tools = _tools, Messages = _messages };
 }

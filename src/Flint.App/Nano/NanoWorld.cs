@@ -48,6 +48,16 @@ public static class NanoWorld
     /// <exception cref="FlintException">Caller: no such skill.</exception>
     public static NanoItem HeldOut(ulong seed, string task, long index) => Draw(seed, task, index, heldOut: true);
 
+    /// <summary>A needle to evaluate with, in a text that makes the conversation as long as asked.</summary>
+    /// <param name="seed">Names the set.</param>
+    /// <param name="index">Which item.</param>
+    /// <param name="count">Counts the tokens of an item, its answer included.</param>
+    /// <param name="least">The least tokens.</param>
+    /// <param name="most">The most tokens.</param>
+    /// <exception cref="FlintException">Caller: so few tokens hold no item.</exception>
+    public static NanoItem HeldOutNeedle(ulong seed, long index, Func<NanoItem, int> count, int least, int most) =>
+        Draw(seed, "needle", index, heldOut: true, item => Needle.Make(item, count, least, most));
+
     /// <summary>Refuses what is not a skill.</summary>
     /// <exception cref="FlintException">Caller: no such skill.</exception>
     public static void CheckTask(string task)
@@ -69,7 +79,7 @@ public static class NanoWorld
         throw new InvalidOperationException("shares do not add up");
     }
 
-    private static NanoItem Draw(ulong seed, string task, long index, bool heldOut)
+    private static NanoItem Draw(ulong seed, string task, long index, bool heldOut, Func<ItemBuilder, NanoItem>? make = null)
     {
         CheckTask(task);
         ulong stream = heldOut ? HeldOutStream : TrainingStream;
@@ -79,7 +89,8 @@ public static class NanoWorld
         Strength strength = at < LowShare ? Strength.Low : at < LowShare + MediumShare ? Strength.Medium : Strength.High;
         for (int draw = 0; draw < MaxDraws; draw++)
         {
-            NanoItem item = Make(task, new ItemBuilder(task, random, strength), heldOut);
+            var builder = new ItemBuilder(task, random, strength);
+            NanoItem item = make is null ? Make(task, builder, heldOut) : make(builder);
             if (item.IsHeldOut == heldOut) return item;
         }
         throw new InvalidOperationException($"{task}: {MaxDraws} draws gave no {(heldOut ? "held-out" : "training")} item");
@@ -89,7 +100,7 @@ public static class NanoWorld
     {
         "arithmetic" => Arithmetic.Make(item),
         "reading" => Reading.Make(item, heldOut),
-        "needle" => Needle.Make(item, heldOut),
+        "needle" => Needle.Make(item),
         "json" => Forms.Make(item, heldOut),
         "tools" => Tools.Make(item),
         "chat" => Chat.Make(item),

@@ -6,46 +6,85 @@ namespace Flint.App.Nano;
 /// <summary>A few lines to be found in a long text that has nothing to do with them.</summary>
 internal static class Needle
 {
-    // Lengths in words, digits and signs, which tokens are about; the rest of the context holds names of several tokens and the answer.
-    private const int ShortestText = 130, LongestText = 1780;
+    // Of a training example, in tokens; more would not fit a context of 2,048 when the estimate is a little low.
+    private const int Shortest = 200, Longest = 2035;
+    private const int LongPercent = 20, SingleQuestionPercent = 25;
+
+    // Tokens that a conversation takes beside its texts: the system turn, and headers and ends of a turn with thoughts.
+    private const int FixedTokens = 48, TurnTokens = 16;
+
+    // Attempts to come near a length that is counted exactly.
+    private const int MaxFits = 8;
 
     /// <summary>A line to be found: what it is about, its sentence and its value.</summary>
     private readonly record struct Line(string About, string Sentence, string Question, string Answer);
 
-    /// <summary>An item of any length, or a full one.</summary>
-    internal static NanoItem Make(ItemBuilder item, bool full)
+    /// <summary>A training example of any length.</summary>
+    internal static NanoItem Make(ItemBuilder item)
     {
         NanoRandom random = item.Random;
-        int length = full ? LongestText : random.Chance(20) ? random.Range(LongestText * 3 / 4, LongestText) : LogUniform(random, ShortestText, LongestText);
-        return Make(item, length, full ? 1 : 0);
+        int length = random.Chance(LongPercent) ? random.Range(Longest * 3 / 4, Longest) : LogUniform(random, Shortest, Longest);
+        Line[] lines = MakeLines(random, random.Chance(SingleQuestionPercent) ? 1 : int.MaxValue, out int asked);
+        int rest = FixedTokens;
+        foreach (Line line in lines) rest += Estimate(line.Sentence);
+        foreach (Line line in lines.AsSpan(0, asked)) rest += TurnTokens + Estimate(line.Question) + Estimate(line.Answer) + Estimate(Reasoning(item, line));
+        var text = new Haystack(random, lines);
+        text.Grow(length - rest);
+        return Build(item, text, lines, asked, random.Below(Frames));
     }
 
-    /// <summary>An item whose text has about a number of words.</summary>
+    /// <summary>An item with one question, of a length that is counted exactly.</summary>
     /// <param name="item">What to fill.</param>
-    /// <param name="length">Words, digits and signs of the text.</param>
-    /// <param name="questions">How many questions; 0 for some.</param>
-    internal static NanoItem Make(ItemBuilder item, int length, int questions)
+    /// <param name="count">Counts the tokens of an item, its answer included.</param>
+    /// <param name="least">The least tokens.</param>
+    /// <param name="most">The most tokens.</param>
+    internal static NanoItem Make(ItemBuilder item, Func<NanoItem, int> count, int least, int most)
     {
         NanoRandom random = item.Random;
+        Line[] lines = MakeLines(random, 1, out _);
+        var text = new Haystack(random, lines);
+        NanoItem drawn = Build(item.Anew(), text, lines, 1, 0);
+        if (!drawn.IsHeldOut) return drawn; // to be drawn anew: its length does not matter
+        int frame = random.Below(Frames), target = (least + most) / 2, length = target;
+        NanoItem made;
+        int tokens, fits = 0;
+        do
+        {
+            text.Grow(length);
+            made = Build(item.Anew(), text, lines, 1, frame);
+            tokens = count(made);
+            length += target - tokens;
+        }
+        while ((tokens < least || tokens > most) && ++fits < MaxFits);
+        if (tokens > most)
+            throw FlintException.Caller("needle_length", $"no text of {least} to {most} tokens can be made; the shortest takes {tokens}");
+        return made;
+    }
+
+    private static Line[] MakeLines(NanoRandom random, int questions, out int asked)
+    {
         var used = new HashSet<string>();
         var lines = new Line[questions == 1 ? random.Range(2, 4) : random.Range(2, 6)];
         for (int i = 0; i < lines.Length; i++) lines[i] = MakeLine(random, used);
+        asked = Math.Min(questions, lines.Length);
+        return lines;
+    }
 
-        string text = Haystack(random, lines, length);
-        random.Shuffle(lines.AsSpan());
-        int asked = questions > 0 ? questions : random.Chance(25) ? 1 : lines.Length;
+    private static NanoItem Build(ItemBuilder item, Haystack text, Line[] lines, int asked, int frame)
+    {
         for (int i = 0; i < asked; i++)
         {
             Line line = lines[i];
-            item.Key(line.Sentence).User(i == 0 ? Frame(random, text, line.Question) : line.Question);
-            item.Assistant(item.By(
-                    $"\"{line.Sentence}\"",
-                    $"{Big(line.About)}: the text says \"{line.Sentence}\"",
-                    $"The question asks for {line.About}. I look for it in the text and find: \"{line.Sentence}\" {line.Answer}"),
-                line.Answer);
+            item.Key(line.Sentence).User(i == 0 ? Frame(frame, text.ToString(), line.Question) : line.Question);
+            item.Assistant(Reasoning(item, line), line.Answer);
         }
         return item.Build();
     }
+
+    private static string Reasoning(ItemBuilder item, Line line) => item.By(
+        $"\"{line.Sentence}\"",
+        $"{Big(line.About)}: the text says \"{line.Sentence}\"",
+        $"The question asks for {line.About}. I look for it in the text and find: \"{line.Sentence}\" {line.Answer}");
 
     // Every length is as likely as its double.
     private static int LogUniform(NanoRandom random, int least, int most)
@@ -55,7 +94,9 @@ internal static class Needle
         return (int)(least * Math.Pow(most / (double)least, at));
     }
 
-    private static string Frame(NanoRandom random, string text, string question) => random.Below(5) switch
+    private const int Frames = 5;
+
+    private static string Frame(int frame, string text, string question) => frame switch
     {
         0 => $"{text}\n\n{question}",
         1 => $"Read this long text.\n\n{text}\n\nQuestion: {question}",
@@ -64,23 +105,45 @@ internal static class Needle
         _ => $"Here is a text.\n\n{text}\n\nAnswer from the text: {question}",
     };
 
-    private static string Haystack(NanoRandom random, Line[] lines, int length)
+    /// <summary>A long text: sentences that tell nothing, with the lines among them. It grows and shrinks at its end.</summary>
+    private sealed class Haystack(NanoRandom random, Line[] lines)
     {
-        var sentences = new List<string>();
-        int words = 0;
-        foreach (Line line in lines) words += Count(line.Sentence);
-        while (words < length)
+        private readonly List<string> _filler = [];
+        private readonly List<int> _words = [0]; // of the sentences before each
+        private readonly int[] _places = [.. lines.Select(_ => random.Below(Places))];
+
+        private const int Places = 10_000;
+
+        private int _count;
+
+        /// <summary>Makes the filler about this many tokens long, at least nothing.</summary>
+        internal void Grow(int tokens)
         {
-            string sentence = Filler(random);
-            words += Count(sentence);
-            sentences.Add(sentence);
+            while (_words[^1] < tokens)
+            {
+                string sentence = Filler(random);
+                _filler.Add(sentence);
+                _words.Add(_words[^1] + Words(sentence));
+            }
+            _count = 0;
+            while (_count < _filler.Count && _words[_count + 1] <= tokens) _count++;
         }
-        foreach (Line line in lines) sentences.Insert(random.Below(sentences.Count + 1), line.Sentence);
-        return string.Join(' ', sentences);
+
+        public override string ToString()
+        {
+            var text = new StringBuilder();
+            for (int i = 0; i <= _count; i++)
+            {
+                for (int l = 0; l < lines.Length; l++)
+                    if (_places[l] * (_count + 1) / Places == i) text.Append(text.Length == 0 ? "" : " ").Append(lines[l].Sentence);
+                if (i < _count) text.Append(text.Length == 0 ? "" : " ").Append(_filler[i]);
+            }
+            return text.ToString();
+        }
     }
 
-    /// <summary>Words, digits and signs of a text.</summary>
-    internal static int Count(string text)
+    /// <summary>Words, digits and signs of a text: its tokens, where all words are known.</summary>
+    internal static int Words(string text)
     {
         int count = 0;
         bool inWord = false;
@@ -92,6 +155,9 @@ internal static class Needle
         }
         return count;
     }
+
+    // Names and codes take more tokens than one.
+    private static int Estimate(string text) => Words(text) + 4;
 
     private static Line MakeLine(NanoRandom random, HashSet<string> used)
     {

@@ -60,6 +60,7 @@ internal static class Reading
             item.Key(question.About).User(asked.Count == 1 ? Frame(random, passage, question.Ask) : question.Ask);
             item.Assistant(Reasoning(item, question, fact, quote, sentences), quote is null ? NotSaid : question.Answer);
         }
+        item.Forget();
         return item.Build();
     }
 

@@ -33,7 +33,7 @@ internal static partial class Tools
         NanoRandom random = item.Random;
         var offers = new List<Offer>();
         var taken = new HashSet<string>();
-        int count = random.Below(10) switch { < 2 => 1, < 5 => 2, < 9 => 3, _ => 4 };
+        int count = random.Below(20) switch { < 5 => 1, < 12 => 2, < 18 => 3, _ => 4 };
         while (offers.Count < count)
         {
             string kind = Weighted(random);
@@ -43,6 +43,7 @@ internal static partial class Tools
         if (random.Chance(25)) Chat.ToolSystem(item);
         int rounds = random.Below(10) switch { < 5 => 1, < 8 => 2, _ => MaxRounds };
         for (int round = 0, calls = 0; round < rounds; round++) Round(item, offers, taken, ref calls);
+        item.Forget();
         return item.Build();
     }
 

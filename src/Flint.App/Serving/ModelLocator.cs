@@ -27,11 +27,15 @@ public static partial class ModelLocator
     }
 
     /// <summary>The file of a model; of a split model, its first shard.</summary>
-    /// <param name="model">A path to a <c>.gguf</c> file or to a folder that holds one model, or <c>OWNER/REPO[:QUANT]</c>.</param>
+    /// <param name="model">
+    /// A path to a <c>.gguf</c> file or to a folder that holds one model, or <c>OWNER/REPO[:QUANT]</c>; null, or
+    /// <see cref="BuiltinModel.Name"/> where there is no such file, is the model that comes with Flint.
+    /// </param>
     /// <exception cref="FlintException">Caller: neither a file nor a pulled model; the message says how to pull it.</exception>
-    public static string Find(string model)
+    public static string Find(string? model)
     {
         if (File.Exists(model)) return model;
+        if (model is null || (model == BuiltinModel.Name && !Directory.Exists(model))) return BuiltinModel.Unpack();
         if (Directory.Exists(model)) return Path.Combine(model, ModelFiles.Choose(model, FilesIn(model), null)[0]);
         if (!TryParse(model, out string repository, out string? quantization) || repository.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
             throw FlintException.Caller("model_not_found", $"no such model file: {model}");

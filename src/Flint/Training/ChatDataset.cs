@@ -22,8 +22,8 @@ public sealed class ChatDatasetOptions
 
 /// <summary>
 /// Conversations in JSON lines → examples with the loss on what the assistant writes, its closing control tokens included.
-/// A line is <c>{"messages": [{"role", "content", "reasoning_content"?, "tool_calls"?, "tool_call_id"?, "name"?}], "tools"?,
-/// "reasoning_strength"?}</c> in the shapes of the OpenAI chat API. A line that cannot be used is counted and reported with its
+/// A line is <c>{"messages": [{"role", "content", "reasoning_content"?, "tool_calls"?, "tool_call_id"?, "name"?, "weight"?}], "tools"?,
+/// "reasoning_strength"?}</c> in the shapes of the OpenAI chat API; what an assistant says at weight 0 is not learnt. A line that cannot be used is counted and reported with its
 /// file and number. Control tokens written out in messages stay text, as they do when a model is served.
 /// </summary>
 public sealed class ChatDataset

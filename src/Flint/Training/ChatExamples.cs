@@ -65,7 +65,7 @@ internal sealed class ChatExamples
         var turns = new List<(string Text, int Start)>();
         for (int i = 0; i < line.Messages.Length; i++)
         {
-            if (line.Messages[i].Role != "assistant") continue;
+            if (!line.Trained[i]) continue;
             string prompt = Prefix(i, prompt: true), answered = Prefix(i + 1, prompt: false);
             int start = answered.StartsWith(prompt, StringComparison.Ordinal) ? prompt.Length : StartAfter(Prefix(i, prompt: false), prompt, answered, i);
             if (start == answered.Length) throw FlintException.Caller("turn_not_shown", $"the chat template does not show messages[{i}]");

@@ -7,7 +7,7 @@ namespace Flint.Training;
 
 /// <summary>
 /// One line of a file of conversations: <c>{"messages": [...], "tools": [...], "reasoning_strength": "low"}</c>, messages and tools
-/// as in the OpenAI chat API; further keys are left alone.
+/// as in the OpenAI chat API, an assistant's message with <c>"weight": 0</c> if it is not to be learnt; further keys are left alone.
 /// </summary>
 internal sealed class ChatLine
 {
@@ -19,8 +19,11 @@ internal sealed class ChatLine
 
     private static readonly JsonSerializerOptions Unescaped = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
-    /// <summary>The messages, with at least one of the assistant.</summary>
+    /// <summary>The messages, with at least one of the assistant to be learnt.</summary>
     public required ChatMessage[] Messages { get; init; }
+
+    /// <summary>For each message, whether it is one of the assistant's to be learnt: those of weight 0 are history only.</summary>
+    public required bool[] Trained { get; init; }
 
     /// <summary>The functions offered.</summary>
     public required ToolDefinition[] Tools { get; init; }
@@ -54,15 +57,16 @@ internal sealed class ChatLine
         if (line.ValueKind != JsonValueKind.Object) throw WrongType("the line", "an object", line);
         if (Find(line, "messages") is not { } list) throw Missing("messages");
         var messages = new ChatMessage[Array(list, "messages", MaxMessages)];
-        bool answered = false;
+        var trained = new bool[messages.Length];
         int at = 0, calls = 0;
         foreach (JsonElement one in list.EnumerateArray())
         {
             messages[at] = ReadMessage(one, $"messages[{at}]", ref calls);
-            answered |= messages[at++].Role == "assistant";
+            trained[at] = messages[at].Role == "assistant" && ReadWeight(one, $"messages[{at}].weight") == 1;
+            at++;
         }
-        if (!answered) throw FlintException.Caller("no_assistant_message", "no message of the assistant, so there is nothing to learn");
-        return new ChatLine { Messages = messages, Tools = ReadTools(line), Strength = Text(line, "reasoning_strength", "") };
+        if (!trained.AsSpan().Contains(true)) throw FlintException.Caller("no_assistant_message", "no message of the assistant to be learnt");
+        return new ChatLine { Messages = messages, Trained = trained, Tools = ReadTools(line), Strength = Text(line, "reasoning_strength", "") };
     }
 
     private static ChatMessage ReadMessage(JsonElement message, string path, ref int calls)
@@ -87,6 +91,14 @@ internal sealed class ChatLine
             throw FlintException.Caller("empty_answer", $"{path} has neither content nor tool_calls");
         }
         return new ChatMessage { Role = role, Content = content, ReasoningContent = reasoning, ToolCalls = made, ToolCallId = answers, Name = name };
+    }
+
+    // As in OpenAI's fine-tuning files: 0 for a turn that is only shown.
+    private static int ReadWeight(JsonElement message, string path)
+    {
+        if (Find(message, "weight") is not { } weight) return 1;
+        return weight.ValueKind == JsonValueKind.Number && weight.TryGetInt32(out int value) && value is 0 or 1 ? value
+            : throw FlintException.Caller("invalid_weight", $"{path} is {Short(weight.GetRawText())}; expected 0 or 1");
     }
 
     private static string? ReadContent(JsonElement message, string path)

@@ -37,7 +37,7 @@ public sealed partial class CommandLineTests
     public void Bare_flint_shows_its_help_and_nonsense_is_refused_on_one_line()
     {
         Assert.Equal((0, Help.Value.Output), (FlintProcess.Run([]).Code, FlintProcess.Run([]).Output));
-        foreach (string[] arguments in new string[][] { ["nonsense"], ["inspect"], ["inspect", "a", "b"], ["bench", "x", "-p", "many"], ["--nonsense"] })
+        foreach (string[] arguments in new string[][] { ["nonsense"], ["synth"], ["inspect", "a", "b"], ["bench", "x", "-p", "many"], ["--nonsense"] })
         {
             FlintProcess.Result run = FlintProcess.Run(arguments);
             Assert.Equal((2, ""), (run.Code, run.Output));

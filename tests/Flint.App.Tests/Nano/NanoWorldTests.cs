@@ -77,7 +77,8 @@ public sealed class NanoWorldTests
             Assert.Equal("assistant", messages[^1].GetProperty("role").GetString());
             foreach (JsonElement message in messages.Where(m => m.GetProperty("role").GetString() == "assistant"))
             {
-                Assert.NotEqual("", message.GetProperty("reasoning_content").GetString());
+                bool learnt = !message.TryGetProperty("weight", out JsonElement weight) || weight.GetInt32() != 0;
+                Assert.Equal(learnt, message.TryGetProperty("reasoning_content", out JsonElement thoughts) && thoughts.GetString() != "");
                 Assert.True(message.TryGetProperty("content", out _) || message.TryGetProperty("tool_calls", out _));
             }
         }
@@ -93,7 +94,7 @@ public sealed class NanoWorldTests
         for (int i = 0; i < 400; i++)
         {
             NanoItem item = NanoWorld.Train(3, task, i);
-            foreach (ChatMessage message in item.Messages.Where(m => m.Role == "assistant"))
+            foreach (ChatMessage message in item.Graded.Select(i => item.Messages[i]))
             {
                 lengths[(int)item.Strength] += message.ReasoningContent!.Length;
                 counts[(int)item.Strength]++;

@@ -53,6 +53,21 @@ public sealed class ChatDatasetTests : IDisposable
     }
 
     [Fact]
+    public void Turns_of_weight_0_are_shown_and_not_learnt()
+    {
+        const string line =
+            """{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0}, {"role": "user", "content": "c"}, {"role": "assistant", "reasoning_content": "d", "content": "e", "weight": 1}]}""";
+        (Tokenizer tokenizer, ChatDataset dataset) = Dataset(Nano);
+        Assert.Equal(
+            "[…<|start|>assistant]⟦ to=self<|message|>d<|eom|><|start|>assistant to=user<|message|>e<|eot|>⟧",
+            Show(tokenizer, Assert.Single(Convert(dataset, line))));
+        Assert.Contains("<|start|>assistant to=user<|message|>b<|eot|><|start|>user<|message|>c<|eot|>", tokenizer.Decode(Assert.Single(Convert(dataset, line)).Ids));
+        foreach (string weight in (string[])["2", "-1", "0.5", "\"1\""])
+            Assert.Equal("invalid_weight", Assert.Throws<FlintException>(() => Convert(dataset, line.Replace("\"weight\": 1", $"\"weight\": {weight}"))).Code);
+        Assert.Equal("no_assistant_message", Assert.Throws<FlintException>(() => Convert(dataset, line.Replace("\"weight\": 1", "\"weight\": 0"))).Code);
+    }
+
+    [Fact]
     public void Tokens_are_cut_where_the_model_is_asked()
     {
         // Under this template prompt and answer would share tokens if encoded as one.
