@@ -20,6 +20,7 @@ root.Add(Detokenize.Create());
 root.Add(Template.Create());
 root.Add(Oracle.Create());
 root.Add(Nano.Create());
+root.Add(Eval.Create());
 root.Add(Flint.App.Cli.Version.Create());
 
 return await CommandLine.RunAsync(root, args);

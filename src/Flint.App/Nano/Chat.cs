@@ -5,7 +5,10 @@ namespace Flint.App.Nano;
 /// <summary>Friendly talk of a few turns: what nano is, what the user told, and a simple rule in the system message.</summary>
 internal static partial class Chat
 {
-    private const int MaxTurns = 6;
+    private const int MaxTurns = 6, AsidePercent = 20;
+
+    // Short work that needs no tools and no long text.
+    private static readonly string[] Asides = ["lists", "lists", "facts", "facts", "arithmetic"];
 
     /// <summary>A rule of the system message that all answers follow.</summary>
     private enum Rule
@@ -59,7 +62,8 @@ internal static partial class Chat
         private static string Lead(string answer) => answer.StartsWith("I ", StringComparison.Ordinal) ? answer : Small(answer);
     }
 
-    internal static NanoItem Make(ItemBuilder item)
+    /// <summary>A talk; training examples have some work of the other skills in between, as real talks do.</summary>
+    internal static NanoItem Make(ItemBuilder item, bool pure)
     {
         NanoRandom random = item.Random;
         Talk talk = Begin(item);
@@ -73,6 +77,7 @@ internal static partial class Chat
             int kind = random.Below(10);
             if (remembers && kind < 3) Tell(talk);
             else if (remembers && kind < 6) Recall(talk);
+            else if (!pure && talk.Rule == Rule.None && random.Chance(AsidePercent)) item.Append(NanoWorld.MakeTraining(random.Pick(Asides), random, item.Strength));
             else Chatter(talk);
         }
         if (remembers) Recall(talk);

@@ -32,7 +32,7 @@ internal static class Facts
         string frame = item.Random.Pick(["{0}", "{0}", "Please tell me: {0}", "I have a question. {0}", "Do you know this? {0}", "Tell me, {1}", "A question: {0}", "Quick question: {0}", "Now this: {0}", "My question is: {0}"]);
         string ask = item.Random.Pick(fact.Ask);
         string user = frame.Replace("{0}", ask, StringComparison.Ordinal).Replace("{1}", Small(ask), StringComparison.Ordinal);
-        item.Key(user).User(user);
+        item.Exchange(user).User(user);
         item.Assistant(item.By(fact.Answer, $"Answer: {fact.Answer}.", $"The question is: {ask} I know this. The answer is {fact.Answer}."), fact.State);
     }
 
@@ -47,7 +47,7 @@ internal static class Facts
         string mark = random.Pick([")", ".", ":"]);
         string list = string.Join(random.Chance(60) ? "\n" : " ", options.Select((o, i) => $"{(char)('A' + i)}{mark} {o}"));
         string user = random.Pick([$"{ask}\n{list}", $"Choose the right answer. {ask}\n{list}", $"{ask} Answer with the letter.\n{list}", $"Question: {ask}\n{list}"]);
-        item.Key(ask, string.Join('/', options)).User(user);
+        item.Exchange(ask, string.Join('/', options)).User(user);
         item.Assistant(item.By($"{Big(fact.Answer)}.", $"{fact.State} So {letter}.", $"{fact.State} I look for {fact.Answer} among the options: it is option {letter}."), $"{letter}) {fact.Answer}");
     }
 

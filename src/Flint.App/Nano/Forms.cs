@@ -36,14 +36,18 @@ internal static partial class Forms
         for (int d = 0; d < documents; d++)
         {
             Field[] fields = invoice ? Invoice(random, style) : Clause(random, kind);
-            schema ??= Choose(random, fields);
+            if (schema is null)
+            {
+                schema = Choose(random, fields);
+                item.Schema = Schema(schema, fields);
+            }
             bool[] absent = new bool[fields.Length];
             int optional = schema.Length > 2 && random.Chance(AbsentPercent) ? schema[^1].Field : -1;
             if (optional >= 0) absent[optional] = true;
             string document = Document(random, invoice, kind, fields, absent, schema);
             // The last field of a schema is never required, so that it may be missing.
             string ask = d == 0
-                ? Frame(random, Schema(schema, fields), document)
+                ? Frame(random, item.Schema!, document)
                 : random.Pick(["Now the same for this one:", "And this one, with the same schema:", "The next one:"]) + "\n\n" + document;
             item.Key(document).Key([.. schema.Select(s => s.Name)]).User(ask);
             item.Assistant(Reasoning(item, schema, fields, optional), Json(schema, fields, optional));
@@ -120,25 +124,9 @@ internal static partial class Forms
         return text.ToString();
     }
 
-    /// <summary>Whether a text is JSON that fits the schema of the right answer: its names in any order, its types.</summary>
-    internal static bool IsValid(string expected, string content) =>
-        Parse(content) is JsonObject got && Parse(expected) is JsonObject right && SameShape(right, got);
-
     /// <summary>Whether a text is JSON that says what the right answer says.</summary>
     internal static bool IsRight(string expected, string content) =>
-        Parse(content) is JsonObject got && Parse(expected) is JsonObject right && JsonNode.DeepEquals(Numbers(right), Numbers(got));
-
-    private static JsonNode? Parse(string text)
-    {
-        try
-        {
-            return JsonNode.Parse(text);
-        }
-        catch (Exception e) when (e is JsonException or ArgumentException)
-        {
-            return null;
-        }
-    }
+        FormsSchema.Parse(content) is JsonObject got && FormsSchema.Parse(expected) is JsonObject right && JsonNode.DeepEquals(Numbers(right), Numbers(got));
 
     // 12.50 and 12.5 are the same number: both become 12.5.
     private static JsonNode? Numbers(JsonNode? node) => node switch
@@ -149,23 +137,4 @@ internal static partial class Forms
             JsonValue.Create(number / 1.000000000000000000000000000m),
         _ => node?.DeepClone(),
     };
-
-    private static bool SameShape(JsonNode? right, JsonNode? got)
-    {
-        if (right is JsonObject a && got is JsonObject b)
-            return b.Count == a.Count && a.All(p => b.ContainsKey(p.Key) && SameShape(p.Value, b[p.Key]));
-        if (right is JsonArray c && got is JsonArray d)
-            return d.Count == 0 || c.Count == 0 || d.All(e => SameShape(c[0], e));
-        return Kind(right) == Kind(got);
-
-        static string Kind(JsonNode? node) => node?.GetValueKind() switch
-        {
-            JsonValueKind.True or JsonValueKind.False => "boolean",
-            JsonValueKind.Number => "number",
-            JsonValueKind.String => "string",
-            JsonValueKind.Object => "object",
-            JsonValueKind.Array => "array",
-            _ => "null",
-        };
-    }
 }

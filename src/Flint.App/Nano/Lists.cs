@@ -39,7 +39,7 @@ internal static class Lists
     // The key tells the work and the list, not how the wish is worded.
     private static void Say(ItemBuilder item, string key, string user, string low, string medium, string high, string answer)
     {
-        item.Key(key).User(user);
+        item.Exchange(key).User(user);
         item.Assistant(item.By(low, medium, high), answer);
     }
 

@@ -25,11 +25,17 @@ public sealed class NanoItem
     /// <summary>How much its answers are thought over.</summary>
     public required Strength Strength { get; init; }
 
-    /// <summary>What is asked, without the wording: items with equal keys ask the same. Decides whether it is held out.</summary>
+    /// <summary>
+    /// What is asked, without the wording: items with equal keys ask the same. Decides whether it is held out. Exchanges that
+    /// would ask the same alone have keys of their own in it, behind <see cref="NanoWorld.KeySeparator"/>.
+    /// </summary>
     public required string Key { get; init; }
 
     /// <summary>The functions offered, in the OpenAI shape, as JSON texts.</summary>
     public required IReadOnlyList<string> Tools { get; init; }
+
+    /// <summary>The JSON schema that answers keep to; null where they are text.</summary>
+    public string? Schema { get; init; }
 
     /// <summary>The conversation; the assistant's turns are the reference.</summary>
     public required IReadOnlyList<ChatMessage> Messages { get; init; }
@@ -57,6 +63,8 @@ internal sealed class ItemBuilder(string task, NanoRandom random, Strength stren
 
     internal Strength Strength { get; } = strength;
 
+    internal string? Schema { get; set; }
+
     /// <summary>The text that fits the strength.</summary>
     internal string By(string low, string medium, string high) => Strength switch
     {
@@ -69,6 +77,20 @@ internal sealed class ItemBuilder(string task, NanoRandom random, Strength stren
     {
         foreach (string part in parts) _key.Append('|').Append(part);
         return this;
+    }
+
+    /// <summary>Begins an exchange that could as well stand alone: it has a key of its own.</summary>
+    internal ItemBuilder Exchange(params ReadOnlySpan<string> parts)
+    {
+        if (_messages.Count > 0) _key.Append(NanoWorld.KeySeparator).Append(task);
+        return Key(parts);
+    }
+
+    /// <summary>Goes on with the exchanges of another item.</summary>
+    internal void Append(NanoItem other)
+    {
+        _key.Append(NanoWorld.KeySeparator).Append(other.Key);
+        _messages.AddRange(other.Messages);
     }
 
     internal void Tool(string json) => _tools.Add(json);
@@ -99,5 +121,5 @@ internal sealed class ItemBuilder(string task, NanoRandom random, Strength stren
                 _messages[i] = new ChatMessage { Role = "assistant", Content = answer.Content, ToolCalls = answer.ToolCalls };
     }
 
-    internal NanoItem Build() => new() { Task = task, Strength = Strength, Key = _key.ToString(), Tools = _tools, Messages = _messages };
+    internal NanoItem Build() => new() { Task = task, Strength = Strength, Key = _key.ToString(), Tools = _tools, Schema = Schema, Messages = _messages };
 }

@@ -31,11 +31,19 @@ public static class NanoWorld
     /// <summary>The skill that is kept for fine-tuning.</summary>
     public const string WordsTask = "words";
 
-    /// <summary>Whether a key belongs to the held-out part.</summary>
+    /// <summary>Stands in a key between the keys of exchanges.</summary>
+    internal const char KeySeparator = '\u001E';
+
+    /// <summary>Whether a key belongs to the held-out part: whether one of its exchanges does.</summary>
     public static bool IsHeldOut(string key)
     {
-        ulong hash = 0xCBF29CE484222325; // FNV-1a over UTF-16 units
-        foreach (char c in key) hash = (hash ^ c) * 0x100000001B3;
+        const ulong start = 0xCBF29CE484222325; // FNV-1a over UTF-16 units
+        ulong hash = start;
+        foreach (char c in key)
+        {
+            if (c == KeySeparator && NanoRandom.Mix(hash) % HeldOutShare == 0) return true;
+            hash = c == KeySeparator ? start : (hash ^ c) * 0x100000001B3;
+        }
         return NanoRandom.Mix(hash) % HeldOutShare == 0;
     }
 
@@ -96,6 +104,17 @@ public static class NanoWorld
         throw new InvalidOperationException($"{task}: {MaxDraws} draws gave no {(heldOut ? "held-out" : "training")} item");
     }
 
+    /// <summary>An item of a skill that no evaluation draws, to be part of another.</summary>
+    internal static NanoItem MakeTraining(string task, NanoRandom random, Strength strength)
+    {
+        for (int draw = 0; draw < MaxDraws; draw++)
+        {
+            NanoItem item = Make(task, new ItemBuilder(task, random, strength), heldOut: false);
+            if (!item.IsHeldOut) return item;
+        }
+        throw new InvalidOperationException($"{task}: {MaxDraws} draws gave no training item");
+    }
+
     private static NanoItem Make(string task, ItemBuilder item, bool heldOut) => task switch
     {
         "arithmetic" => Arithmetic.Make(item),
@@ -103,7 +122,7 @@ public static class NanoWorld
         "needle" => Needle.Make(item),
         "json" => Forms.Make(item, heldOut),
         "tools" => Tools.Make(item),
-        "chat" => Chat.Make(item),
+        "chat" => Chat.Make(item, heldOut),
         "lists" => Lists.Make(item),
         "facts" => Facts.Make(item),
         _ => Words.Make(item),

@@ -45,15 +45,18 @@ internal static class Needle
         var text = new Haystack(random, lines);
         NanoItem drawn = Build(item.Anew(), text, lines, 1, 0);
         if (!drawn.IsHeldOut) return drawn; // to be drawn anew: its length does not matter
-        int frame = random.Below(Frames), target = (least + most) / 2, length = target;
+        // The tokens grow nearly in proportion with the filler: the next guess lies on the line between the nearest below and above.
+        int frame = random.Below(Frames), target = (least + most) / 2, tokens, fits = 0;
+        (int Length, int Tokens) below = (0, count(drawn)), above = (most, below.Tokens + most);
         NanoItem made;
-        int tokens, fits = 0;
         do
         {
-            text.Grow(length);
+            int length = below.Length + (int)((long)(above.Length - below.Length) * (target - below.Tokens) / Math.Max(1, above.Tokens - below.Tokens));
+            text.Grow(Math.Max(0, length));
             made = Build(item.Anew(), text, lines, 1, frame);
             tokens = count(made);
-            length += target - tokens;
+            if (tokens < target) below = (length, tokens);
+            else above = (length, tokens);
         }
         while ((tokens < least || tokens > most) && ++fits < MaxFits);
         if (tokens > most)

@@ -68,7 +68,7 @@ internal static class Words
 
     private static void Say(ItemBuilder item, string user, string word, string meaning, string answer)
     {
-        item.Key(user).User(user);
+        item.Exchange(user).User(user);
         item.Assistant(item.By($"{word}, {meaning}.", $"New word {word}: it is {meaning}.", $"I remember the new word {word}. It means {meaning}."), answer);
     }
 

@@ -27,7 +27,8 @@ internal static class Rooms
         ["Api"] = [.. AllOfEngine, "Accounts", "Serving"],
         ["Nano"] = [.. AllOfEngine],
         ["Recipes"] = [.. AllOfEngine, "Serving", "Nano"],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano", "Recipes"],
+        ["Eval"] = [.. AllOfEngine, "Serving", "Nano"],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano", "Eval", "Recipes"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>

@@ -1,0 +1,41 @@
+namespace Flint.App.Eval;
+
+/// <summary>What is evaluated.</summary>
+public sealed record EvaluationOptions
+{
+    /// <summary>The seed of the sets in the model card.</summary>
+    public const ulong DefaultSeed = 2026;
+
+    /// <summary>Items of a task, unless asked otherwise.</summary>
+    public const int DefaultItems = 1000;
+
+    /// <summary>Items of the needle task, unless asked otherwise.</summary>
+    public const int DefaultNeedleItems = 200;
+
+    /// <summary>The most items of a task.</summary>
+    public const int MaxItems = 1_000_000;
+
+    /// <summary>The least tokens of a needle item that can be asked for.</summary>
+    public const int MinNeedleTokens = 256;
+
+    /// <summary>The tasks, in order.</summary>
+    public required IReadOnlyList<string> Tasks { get; init; }
+
+    /// <summary>Draws the items.</summary>
+    public ulong Seed { get; init; } = DefaultSeed;
+
+    /// <summary>Items per task; null for the defaults.</summary>
+    public int? Items { get; init; }
+
+    /// <summary>The tokens that a needle item nearly fills, its answer included.</summary>
+    public int NeedleTokens { get; init; } = 2048;
+
+    /// <summary>Answers asked for at once.</summary>
+    public int Parallel { get; init; } = 32;
+
+    /// <summary>How many wrong answers of each task to keep for a look at them.</summary>
+    public int Wrong { get; init; }
+
+    /// <summary>The items of a task.</summary>
+    public int ItemsOf(string task) => Items ?? (task == "needle" ? DefaultNeedleItems : DefaultItems);
+}
