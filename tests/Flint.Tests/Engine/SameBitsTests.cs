@@ -59,7 +59,7 @@ public sealed class SameBitsTests : IDisposable
     public void RequestsWithDifferentAdaptersRunInOneBatch()
     {
         TinyModel.Write(_path, "qwen3", WeightType.Q8_0, context: Context);
-        GenerationRequest[] Requests(Served served) => [.. Enumerable.Range(0, 12).Select(i => Request(i / 3 * 3, served.Adapters[i % 3]))];
+        GenerationRequest[] Requests(Served served) => [.. Enumerable.Range(0, 12).Select(i => Request(6 + i / 3 * 3, served.Adapters[i % 3]))];
         List<string>[] alone;
         using (var one = new Served(_path, threads: 1, rows: 512, pages: 256, adapters: true, cache: false))
             alone = [.. Requests(one).Select(r => one.Run([r])[0])];
