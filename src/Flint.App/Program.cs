@@ -15,6 +15,7 @@ root.Add(Quantize.Create());
 root.Add(Merge.Create());
 root.Add(Synth.Create());
 root.Add(Train.Create());
+root.Add(Tune.Create());
 root.Add(Tokenize.Create());
 root.Add(Detokenize.Create());
 root.Add(Template.Create());

@@ -38,7 +38,7 @@ public static class CommandLine
         {
             var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
             // These take Ctrl+C in their own hands; other verbs are cut off soon after it.
-            if (parsed.CommandResult.Command.Name is Serve.Name or Run.Name or Train.Name)
+            if (parsed.CommandResult.Command.Name is Serve.Name or Run.Name or Train.Name or Tune.Name)
                 configuration.ProcessTerminationTimeout = null;
             return await parsed.InvokeAsync(configuration);
         }

@@ -66,12 +66,23 @@ internal static class Verb
 
     internal static Option<float> Range(Option<float> option, float least, float most)
     {
+        Check(option, least, most);
+        return option;
+    }
+
+    internal static Option<float?> Range(Option<float?> option, float least, float most)
+    {
+        Check(option, least, most);
+        return option;
+    }
+
+    private static void Check(Option option, float least, float most)
+    {
         option.Validators.Add(result =>
         {
             if (result.Tokens.Count == 1 && float.TryParse(result.Tokens[0].Value, out float value) && !(value >= least && value <= most))
                 result.AddError($"{option.Name} takes {least} to {most}, not {value}");
         });
-        return option;
     }
 
     private static void Check(Option option, int least, int most) => option.Validators.Add(result =>

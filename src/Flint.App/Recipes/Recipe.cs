@@ -61,6 +61,15 @@ internal sealed record Recipe
     /// <summary>Where quantized copies go, by format.</summary>
     public required IReadOnlyList<(string Mix, string Path)> Quantized { get; init; }
 
+    /// <summary>The low-rank adapter that is trained beside <see cref="BaseModel"/>; null where all weights are.</summary>
+    public LoraOptions? Lora { get; init; }
+
+    /// <summary>Rounds through the data, which decide the steps; 0 where the options do.</summary>
+    public float Epochs { get; init; }
+
+    /// <summary>Where the adapter goes: a <c>.gguf</c> file, or a folder in PEFT's layout.</summary>
+    public IReadOnlyList<string> Adapters { get; init; } = [];
+
     /// <summary>Reads a file.</summary>
     /// <exception cref="FlintException">Caller: something in it is wrong; the message names the line.</exception>
     internal static Recipe Load(string path)
@@ -143,6 +152,7 @@ internal sealed record Recipe
                 LearningRate = s.Number("learning_rate", d.LearningRate),
                 FinalLearningRate = s.Number("final_learning_rate", d.FinalLearningRate),
                 WarmupSteps = s.Integer("warmup_steps", d.WarmupSteps),
+                DecaySteps = s.Integer("decay_steps", d.DecaySteps),
                 WeightDecay = s.Number("weight_decay", d.WeightDecay),
                 Beta1 = s.Number("beta1", d.Beta1),
                 Beta2 = s.Number("beta2", d.Beta2),

@@ -1,3 +1,4 @@
+using Flint.Models;
 using Flint.Training;
 using Flint.Weights;
 using Spectre.Console;
@@ -23,7 +24,7 @@ internal enum TrainingEnd
 /// </summary>
 internal sealed class TrainingRun
 {
-    private readonly Recipe _recipe;
+    private Recipe _recipe;
     private readonly TextWriter _output;
     private readonly IAnsiConsole? _terminal;
     private readonly TimeProvider _time;
@@ -60,9 +61,8 @@ internal sealed class TrainingRun
         CheckMemory();
         using ExampleFile data = ExampleFile.Open(_preparation.Examples);
         bool resumed = File.Exists(_preparation.Checkpoint);
-        using Trainer trainer = resumed
-            ? Trainer.Resume(_preparation.Checkpoint, data, _recipe.Options)
-            : Trainer.Start(_preparation.Model, data, _recipe.Options);
+        if (_recipe.Epochs > 0) _recipe = _recipe with { Options = OfEpochs(data) };
+        using Trainer trainer = Open(data, resumed);
         _output.WriteLine(resumed
             ? $"Going on from step {trainer.StepsDone:N0} of {_recipe.Options.Steps:N0} ({_preparation.Checkpoint})."
             : $"Training {trainer.TrainedParameters:N0} parameters for {_recipe.Options.Steps:N0} steps on {data.Count:N0} examples of {data.Tokens:N0} tokens.");
@@ -72,7 +72,7 @@ internal sealed class TrainingRun
             end = Train(trainer, log, began, stop);
             File.WriteAllText(Picture, LossCurve.Draw($"{_recipe.Name}: loss", log.Rows));
         }
-        if (end == TrainingEnd.Complete) WriteModels(trainer);
+        if (end == TrainingEnd.Complete) WriteOutputs(trainer);
         else if (trainer.StepsDone == 0) _output.WriteLine("Stopped before the first step; the same command goes on.");
         else _output.WriteLine($"Stopped at step {trainer.StepsDone:N0} of {_recipe.Options.Steps:N0}, kept in {_preparation.Checkpoint}; the same command goes on from there.");
         return end;
@@ -110,6 +110,42 @@ internal sealed class TrainingRun
         return end;
     }
 
+    private Trainer Open(ExampleFile data, bool resumed) => (_recipe.Lora, resumed) switch
+    {
+        (null, false) => Trainer.Start(_preparation.Model, data, _recipe.Options),
+        (null, true) => Trainer.Resume(_preparation.Checkpoint, data, _recipe.Options),
+        ({ } lora, false) => Trainer.StartAdapter(_preparation.Model, data, _recipe.Options, lora),
+        ({ } lora, true) => Trainer.ResumeAdapter(_preparation.Model, _preparation.Checkpoint, data, _recipe.Options, lora),
+    };
+
+    // Packing leaves a few tokens of a step unused, so the last round may end a little early.
+    private TrainerOptions OfEpochs(ExampleFile data)
+    {
+        TrainerOptions o = _recipe.Options;
+        int steps = (int)Math.Clamp(Math.Ceiling(_recipe.Epochs * (double)data.Tokens / ((long)o.MicroBatchTokens * o.Accumulation)), 1, int.MaxValue);
+        return o with { Steps = steps, WarmupSteps = Math.Min(o.WarmupSteps, steps / 10) };
+    }
+
+    private void WriteOutputs(Trainer trainer)
+    {
+        if (_recipe.Lora is not null) WriteAdapters(trainer);
+        else WriteModels(trainer);
+        _output.WriteLine($"Loss over time: {Picture}, {Csv}");
+    }
+
+    private void WriteAdapters(Trainer trainer)
+    {
+        LoraAdapter adapter = trainer.Adapter();
+        using GgufFile model = GgufFile.Open(_preparation.Model);
+        foreach (string path in _recipe.Adapters)
+        {
+            MakeFolder(path);
+            if (path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)) adapter.SaveGguf(path);
+            else adapter.SavePeft(path, model);
+            _output.WriteLine($"{path}: {adapter.Parameters:N0} parameters");
+        }
+    }
+
     private void WriteModels(Trainer trainer)
     {
         MakeFolder(ModelFile);
@@ -122,12 +158,11 @@ internal sealed class TrainingRun
                 Quantizer.Write(source, path, new QuantizerOptions { Mix = mix, Threads = _recipe.Options.Threads });
             _output.WriteLine($"{path}: {mix}, {Megabytes(path)}");
         }
-        _output.WriteLine($"Loss over time: {Picture}, {Csv}");
     }
 
     private void CheckMemory()
     {
-        long need = Trainer.EstimateBytes(Trainer.ConfigOf(_preparation.Model), _recipe.Options), available = MachineMemory.Available();
+        long need = Trainer.EstimateBytes(Trainer.ConfigOf(_preparation.Model), _recipe.Options, _recipe.Lora), available = MachineMemory.Available();
         _output.WriteLine($"Memory: {need / 1048576.0:N0} MiB needed, {available / 1048576.0:N0} MiB available.");
         if (need > available)
             throw new FlintException(FaultSide.Machine, "out_of_memory",

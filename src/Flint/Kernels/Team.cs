@@ -10,6 +10,7 @@ internal sealed unsafe partial class Team : IDisposable
 {
     private const int SpinsBeforeSleep = 4000;
     private const int MaxThreads = 256;
+    private const int MaskBytes = 128; // of the system's set of processors
 
     private readonly Thread[] _threads;
     private readonly SemaphoreSlim[] _wake;
@@ -139,25 +140,39 @@ internal sealed unsafe partial class Team : IDisposable
         return _epoch;
     }
 
-    /// <summary>Ties the calling worker to one processor of those the process may use; where the system refuses, it floats.</summary>
-    private static void Pin(int part)
+    /// <summary>Ties the calling thread to the first processor, as part 0 of jobs to come, until the result is disposed: beside other work the system may else put two parts on one processor for long.</summary>
+    public static PinnedCaller PinCaller() => new(Pin(0));
+
+    /// <summary>Ties the calling thread to one processor of those the process may use; where the system refuses, it floats.</summary>
+    /// <returns>The processors it could use before; null where nothing was changed.</returns>
+    private static byte[]? Pin(int part)
     {
-        if (!OperatingSystem.IsLinux()) return;
-        const int maskBytes = 128;
-        byte* mask = stackalloc byte[maskBytes];
-        if (GetAffinity(0, maskBytes, mask) < 0) return;
+        if (!OperatingSystem.IsLinux()) return null;
+        byte* mask = stackalloc byte[MaskBytes];
+        if (GetAffinity(0, MaskBytes, mask) < 0) return null;
+        byte[] before = new ReadOnlySpan<byte>(mask, MaskBytes).ToArray();
         int allowed = 0;
-        for (int cpu = 0; cpu < maskBytes * 8; cpu++) allowed += mask[cpu >> 3] >> (cpu & 7) & 1;
-        if (part >= allowed) return;
+        for (int cpu = 0; cpu < MaskBytes * 8; cpu++) allowed += mask[cpu >> 3] >> (cpu & 7) & 1;
+        if (part >= allowed) return null;
         int chosen = -1;
-        for (int cpu = 0, index = 0; cpu < maskBytes * 8; cpu++)
+        for (int cpu = 0, index = 0; cpu < MaskBytes * 8; cpu++)
         {
             if ((mask[cpu >> 3] >> (cpu & 7) & 1) != 0 && index++ == part) chosen = cpu;
         }
 
-        new Span<byte>(mask, maskBytes).Clear();
+        new Span<byte>(mask, MaskBytes).Clear();
         mask[chosen >> 3] = (byte)(1 << (chosen & 7));
-        _ = SetAffinity(0, maskBytes, mask);
+        return SetAffinity(0, MaskBytes, mask) < 0 ? null : before;
+    }
+
+    /// <summary>Gives the thread back its processors.</summary>
+    public readonly ref struct PinnedCaller(byte[]? before)
+    {
+        public void Dispose()
+        {
+            if (before is null) return;
+            fixed (byte* mask = before) _ = SetAffinity(0, MaskBytes, mask);
+        }
     }
 
     [LibraryImport("libc", EntryPoint = "sched_getaffinity")]

@@ -120,6 +120,7 @@ public sealed unsafe class Trainer : IDisposable
         }
 
         if (!(weight > 0)) throw FlintException.Caller("nothing_to_learn", "The examples of a step have no token with a weight; expected at least one.");
+        using Team.PinnedCaller pinned = Team.PinCaller();
         _trained.ClearGradients();
         double loss = 0;
         foreach (PackedBatch batch in _batches) loss += _pass.Run(batch, (float)(1 / weight), backward: true);
@@ -160,10 +161,25 @@ public sealed unsafe class Trainer : IDisposable
     }
 
     /// <summary>Writes everything that <see cref="Resume"/> needs: the weights, AdamW's moments and the place in the data. Atomic.</summary>
-    public void SaveCheckpoint(string path) => TrainingFiles.WriteCheckpoint(path, _file, _trained, Options, Progress, _data.Fingerprint);
+    public void SaveCheckpoint(string path) => TrainingFiles.WriteCheckpoint(path, _file, _trained, Options, _lora, Progress, _data.Fingerprint);
 
     /// <summary>Writes the trained model, its trained tensors in binary32. Atomic.</summary>
     public void SaveModel(string path) => TrainingFiles.WriteModel(path, _file, _trained);
+
+    /// <summary>The adapter as trained so far.</summary>
+    /// <exception cref="InvalidOperationException">The run trains all weights, not an adapter.</exception>
+    public LoraAdapter Adapter()
+    {
+        if (_lora is null) throw new InvalidOperationException("This run trains all weights; it has no adapter.");
+        var matrices = new List<LoraMatrix>();
+        foreach (DecoderTensor tensor in DecoderTensors.Of(Config, tied: true))
+        {
+            if (_trained.Find(AdapterPart.NameA(tensor.Name)) is null) continue;
+            matrices.Add(new LoraMatrix(tensor.Name, _lora.Rank, tensor.Columns, tensor.Rows, Values(AdapterPart.NameA(tensor.Name)).ToArray(), Values(AdapterPart.NameB(tensor.Name)).ToArray()));
+        }
+
+        return new LoraAdapter(Config.Architecture, _lora.Alpha, matrices);
+    }
 
     /// <summary>A trained tensor's values: [rows][columns].</summary>
     internal ReadOnlySpan<float> Values(string name) =>
@@ -192,7 +208,7 @@ public sealed unsafe class Trainer : IDisposable
             if (data.Count == 0) throw FlintException.Caller("no_examples", "There is no example to train on; expected at least one.");
             using GgufFile? saved = checkpoint is null || checkpoint == model ? null : GgufFile.Open(checkpoint);
             GgufFile from = saved ?? file;
-            TrainingProgress progress = checkpoint is null ? default : TrainingFiles.ReadProgress(from, options, data);
+            TrainingProgress progress = checkpoint is null ? default : TrainingFiles.ReadProgress(from, options, lora, data);
             var trainer = new Trainer(file, config, data, options, lora, progress);
             if (lora is null || checkpoint is not null) TrainingFiles.ReadValues(from, trainer._trained, moments: checkpoint is not null);
             return trainer;

@@ -29,6 +29,12 @@ public sealed record TrainerOptions
     /// <summary>Steps over which the learning rate rises from 0.</summary>
     public int WarmupSteps { get; init; } = 100;
 
+    /// <summary>
+    /// 0: the learning rate falls along a cosine over the whole run. Otherwise it stays up and falls over the last so many steps; such
+    /// a run may be resumed with other <see cref="Steps"/>, as long as it has not begun to fall.
+    /// </summary>
+    public int DecaySteps { get; init; }
+
     /// <summary>Decoupled weight decay of matrices.</summary>
     public float WeightDecay { get; init; } = 0.1f;
 
@@ -53,11 +59,14 @@ public sealed record TrainerOptions
     /// <summary>The longest example in tokens; longer ones are an error.</summary>
     public int MaxExampleTokens { get; init; } = 2048;
 
-    /// <summary>The learning rate of a step, counted from 0: a linear rise, then half a cosine.</summary>
+    /// <summary>The first step whose learning rate depends on how many steps there will be.</summary>
+    internal int DecayStart => DecaySteps == 0 ? WarmupSteps : Math.Max(WarmupSteps, Steps - DecaySteps);
+
+    /// <summary>The learning rate of a step, counted from 0: a linear rise, a level where <see cref="DecaySteps"/> leaves one, then half a cosine.</summary>
     public double RateAt(int step)
     {
         if (step < WarmupSteps) return LearningRate * (step + 1.0) / WarmupSteps;
-        double progress = Math.Min(1, (step - WarmupSteps) / (double)Math.Max(1, Steps - WarmupSteps));
+        double progress = Math.Clamp((step - DecayStart) / (double)Math.Max(1, Steps - DecayStart), 0, 1);
         return FinalLearningRate + (LearningRate - FinalLearningRate) * 0.5 * (1 + Math.Cos(Math.PI * progress));
     }
 
@@ -72,6 +81,7 @@ public sealed record TrainerOptions
         Require(LearningRate > 0 && float.IsFinite(LearningRate), "learning_rate", LearningRate, "a positive number");
         Require(FinalLearningRate >= 0 && FinalLearningRate <= LearningRate, "final_learning_rate", FinalLearningRate, "0 to the learning rate");
         Require(WarmupSteps >= 0 && WarmupSteps < Math.Max(2, Steps), "warmup_steps", WarmupSteps, "0 to below the steps");
+        Require(DecaySteps >= 0 && DecaySteps <= Steps, "decay_steps", DecaySteps, "0 to the steps");
         Require(WeightDecay is >= 0 and <= 1, "weight_decay", WeightDecay, "0 to 1");
         Require(Beta1 is >= 0 and < 1, "beta1", Beta1, "0 to below 1");
         Require(Beta2 is > 0 and < 1, "beta2", Beta2, "above 0 and below 1");

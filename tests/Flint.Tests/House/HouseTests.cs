@@ -221,7 +221,8 @@ public sealed partial class HouseTests
     [InlineData("flint")]
     [InlineData("test.sh")]
     [InlineData(".ci/run")]
-    public void Scripts_at_the_root_can_be_run(string script)
+    [InlineData("models/nano/build.sh")]
+    public void Scripts_can_be_run(string script)
     {
         if (OperatingSystem.IsWindows())
         {

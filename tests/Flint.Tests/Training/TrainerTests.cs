@@ -1,4 +1,5 @@
 using Flint.Formats;
+using Flint.Models;
 using Flint.Training;
 using Xunit;
 
@@ -89,9 +90,49 @@ public sealed class TrainerTests
         {
             for (int i = 3; i < 8; i++) second.Step();
             second.SaveCheckpoint(run.File("part"));
+            LoraAdapter adapter = second.Adapter();
+            Assert.Equal(second.TrainedParameters, adapter.Parameters);
+            Assert.All(adapter.Matrices, matrix => Assert.Contains(matrix.B, b => b != 0));
         }
 
         Assert.Equal(File.ReadAllBytes(run.File("whole")), File.ReadAllBytes(run.File("part")));
+        Assert.Equal("other_options", Fault(() => Trainer.ResumeAdapter(run.Model, run.File("part"), run.Data, TrainingRun.Options, lora with { Alpha = 7 })));
+        Assert.Throws<InvalidOperationException>(() =>
+        {
+            using Trainer full = Trainer.Start(run.Model, run.Data, TrainingRun.Options);
+            full.Adapter();
+        });
+    }
+
+    [Fact]
+    public void ALevelRunMayBeMadeLongerUntilItsRateFalls()
+    {
+        using var run = new TrainingRun("llama");
+        TrainerOptions shorter = TrainingRun.Options with { Steps = 5, DecaySteps = 2 }, longer = shorter with { Steps = 8 };
+        Assert.Equal([longer.LearningRate, longer.LearningRate], [shorter.RateAt(2), longer.RateAt(5)], (a, b) => Math.Abs(a - b) < 1e-9);
+        Assert.True(longer.RateAt(7) < longer.LearningRate);
+        using (Trainer whole = Trainer.Start(run.Model, run.Data, longer))
+        {
+            for (int i = 0; i < 6; i++) whole.Step();
+            whole.SaveCheckpoint(run.File("whole"));
+        }
+
+        using (Trainer first = Trainer.Start(run.Model, run.Data, shorter))
+        {
+            for (int i = 0; i < 3; i++) first.Step();
+            first.SaveCheckpoint(run.File("level"));
+            first.Step();
+            first.SaveCheckpoint(run.File("falling"));
+        }
+
+        using (Trainer second = Trainer.Resume(run.File("level"), run.Data, longer))
+        {
+            for (int i = 3; i < 6; i++) second.Step();
+            second.SaveCheckpoint(run.File("level"));
+        }
+
+        Assert.Equal(File.ReadAllBytes(run.File("whole")), File.ReadAllBytes(run.File("level")));
+        Assert.Equal("other_options", Fault(() => Trainer.Resume(run.File("falling"), run.Data, longer)));
     }
 
     [Fact]
