@@ -72,11 +72,6 @@ public sealed class SameBitsTests : IDisposable
             Assert.Equal(alone, crowd.Run(Requests(crowd)));
             Assert.True(crowd.Engine.Statistics.CachedTokens > cached + 300);
         }
-        using (var cramped = new Served(_path, threads: 2, rows: 48, pages: 12, adapters: true))
-        {
-            Assert.Equal(alone, cramped.Run(Requests(cramped)));
-            Assert.True(cramped.Engine.Statistics.Preemptions > 0);
-        }
     }
 
     [Fact]
