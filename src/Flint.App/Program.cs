@@ -12,6 +12,7 @@ root.Add(Pull.Create());
 root.Add(Inspect.Create());
 root.Add(Bench.Create());
 root.Add(Quantize.Create());
+root.Add(Merge.Create());
 root.Add(Synth.Create());
 root.Add(Train.Create());
 root.Add(Tune.Create());

@@ -32,7 +32,7 @@ public sealed class ApiServer : IAsyncDisposable
     {
         if (!options.RequireKeys && !IPAddress.IsLoopback(options.Address))
             throw FlintException.Caller("open_server", $"A server without keys listens only on a loopback address, not on {options.Address}.");
-        if (models.GroupBy(model => model.Name).FirstOrDefault(group => group.Count() > 1) is { } twice)
+        if (models.SelectMany(model => model.Variants).GroupBy(variant => variant.Name).FirstOrDefault(group => group.Count() > 1) is { } twice)
             throw FlintException.Caller("model_name_taken", $"Two models are named '{twice.Key}'; give one another name with --alias.");
         _models = models;
         _ledger = new Ledger(store);

@@ -9,12 +9,15 @@ internal sealed class Models(IReadOnlyList<ServedModel> served)
 {
     /// <summary>The model of this name.</summary>
     /// <exception cref="ApiException">There is none.</exception>
-    public ServedModel Find(string name)
+    public ModelVariant Find(string name)
     {
         foreach (ServedModel model in served)
         {
-            if (model.Name == name)
-                return model;
+            foreach (ModelVariant variant in model.Variants)
+            {
+                if (variant.Name == name)
+                    return variant;
+            }
         }
 
         throw ApiException.NoModel(name);
@@ -27,7 +30,10 @@ internal sealed class Models(IReadOnlyList<ServedModel> served)
         writer.WriteString("object"u8, "list"u8);
         writer.WriteStartArray("data"u8);
         foreach (ServedModel model in models)
-            Write(writer, model);
+        {
+            foreach (ModelVariant variant in model.Variants)
+                Write(writer, variant);
+        }
         writer.WriteEndArray();
         writer.WriteEndObject();
     });
@@ -39,14 +45,16 @@ internal sealed class Models(IReadOnlyList<ServedModel> served)
         return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(name), Write);
     }
 
-    private static void Write(Utf8JsonWriter writer, ServedModel model)
+    private static void Write(Utf8JsonWriter writer, ModelVariant variant)
     {
         writer.WriteStartObject();
-        writer.WriteString("id"u8, model.Name);
+        writer.WriteString("id"u8, variant.Name);
         writer.WriteString("object"u8, "model"u8);
-        writer.WriteNumber("created"u8, model.Created.ToUnixTimeSeconds());
+        writer.WriteNumber("created"u8, variant.Created.ToUnixTimeSeconds());
         writer.WriteString("owned_by"u8, "flint"u8);
-        writer.WriteNumber("max_model_len"u8, model.ContextLength);
+        writer.WriteNumber("max_model_len"u8, variant.Model.ContextLength);
+        if (variant.Adapter is not null)
+            writer.WriteString("parent"u8, variant.Model.Name);
         writer.WriteEndObject();
     }
 }

@@ -16,18 +16,19 @@ internal sealed class OpenAiChat(Models models)
         ChatRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = ChatRequest.Read(body.RootElement);
-        ServedModel model = models.Find(request.Generation.Model);
-        meter.SetModel(model.Name);
+        ModelVariant variant = models.Find(request.Generation.Model);
+        ServedModel model = variant.Model;
+        meter.SetModel(variant.Name);
         if (request.Generation.Sampling.LogitBias is { } bias)
             Generation.CheckTokens(model, bias.Keys, "logit_bias");
 
         ChatPrompt prompt = Encode(request, model);
-        Sequence first = Submit(request, model, prompt.Ids);
+        Sequence first = Submit(request, variant, prompt.Ids);
         meter.Add(first.Samples);
         try
         {
             List<ChatChoice> choices = [.. first.Samples.Select(sample => new ChatChoice(sample, model, request, prompt.OpensReasoning, meter))];
-            var answer = new Answer(meter, model, choices, request.Generation.StreamUsage);
+            var answer = new Answer(meter, variant, choices, request.Generation.StreamUsage);
             if (request.Generation.Stream)
                 await StreamAsync(context, answer);
             else
@@ -39,7 +40,7 @@ internal sealed class OpenAiChat(Models models)
         }
     }
 
-    private sealed record Answer(RequestMeter Meter, ServedModel Model, IReadOnlyList<ChatChoice> Choices, bool TellsUsage);
+    private sealed record Answer(RequestMeter Meter, ModelVariant Model, IReadOnlyList<ChatChoice> Choices, bool TellsUsage);
 
     private static ChatPrompt Encode(ChatRequest request, ServedModel model)
     {
@@ -57,12 +58,13 @@ internal sealed class OpenAiChat(Models models)
         });
     }
 
-    private static Sequence Submit(ChatRequest request, ServedModel model, int[] prompt) => model.Engine.Submit(new GenerationRequest
+    private static Sequence Submit(ChatRequest request, ModelVariant variant, int[] prompt) => variant.Model.Engine.Submit(new GenerationRequest
     {
         Prompt = prompt,
+        Adapter = variant.Adapter,
         MaxTokens = request.MaxTokens,
         Sampling = request.Generation.Sampling,
-        Stop = [.. request.Generation.Stop, .. model.ChatStops],
+        Stop = [.. request.Generation.Stop, .. variant.Model.ChatStops],
         IgnoreEos = request.Generation.IgnoreEos,
         TopLogprobs = request.TopLogprobs,
         Samples = request.Generation.Choices,

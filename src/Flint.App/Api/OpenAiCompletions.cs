@@ -18,16 +18,17 @@ internal sealed class OpenAiCompletions(Models models)
         CompletionRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = CompletionRequest.Read(body.RootElement);
-        ServedModel model = models.Find(request.Generation.Model);
-        meter.SetModel(model.Name);
+        ModelVariant variant = models.Find(request.Generation.Model);
+        ServedModel model = variant.Model;
+        meter.SetModel(variant.Name);
         if (request.Generation.Sampling.LogitBias is { } bias)
             Generation.CheckTokens(model, bias.Keys, "logit_bias");
 
         var choices = new List<CompletionChoice>();
         try
         {
-            Submit(request, model, meter, choices);
-            var answer = new Answer(meter, model, choices, request.Generation.StreamUsage);
+            Submit(request, variant, meter, choices);
+            var answer = new Answer(meter, variant, choices, request.Generation.StreamUsage);
             if (request.Generation.Stream)
                 await StreamAsync(context, answer);
             else
@@ -39,10 +40,11 @@ internal sealed class OpenAiCompletions(Models models)
         }
     }
 
-    private sealed record Answer(RequestMeter Meter, ServedModel Model, IReadOnlyList<CompletionChoice> Choices, bool TellsUsage);
+    private sealed record Answer(RequestMeter Meter, ModelVariant Model, IReadOnlyList<CompletionChoice> Choices, bool TellsUsage);
 
-    private static void Submit(CompletionRequest request, ServedModel model, RequestMeter meter, List<CompletionChoice> choices)
+    private static void Submit(CompletionRequest request, ModelVariant variant, RequestMeter meter, List<CompletionChoice> choices)
     {
+        ServedModel model = variant.Model;
         bool scores = request.Logprobs >= 0;
         foreach (CompletionPrompt prompt in request.Prompts)
         {
@@ -54,6 +56,7 @@ internal sealed class OpenAiCompletions(Models models)
             Sequence first = model.Engine.Submit(new GenerationRequest
             {
                 Prompt = ids,
+                Adapter = variant.Adapter,
                 MaxTokens = request.MaxTokens,
                 Sampling = request.Generation.Sampling,
                 Stop = request.Generation.Stop,

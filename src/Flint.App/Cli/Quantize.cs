@@ -22,7 +22,7 @@ internal static class Quantize
         command.SetAction(parsed =>
         {
             string path = parsed.GetRequiredValue(target);
-            var options = new QuantizerOptions { Mix = parsed.GetRequiredValue(to), OutputType = Type(parsed.GetValue(outputType)), Threads = parsed.GetValue(threads) };
+            var options = new QuantizerOptions { Mix = parsed.GetRequiredValue(to), OutputType = parsed.GetValue(outputType) is { } name ? Verb.WeightType(outputType.Name, name) : null, Threads = parsed.GetValue(threads) };
             using GgufFile file = GgufFile.Open(ModelLocator.Find(parsed.GetRequiredValue(source)));
             bool asJson = parsed.GetValue(json);
             int width = file.Tensors.Select(t => t.Name.Length).DefaultIfEmpty().Max();
@@ -31,16 +31,6 @@ internal static class Quantize
             else PrintTotal(file.FileBytes, path, tensors);
         });
         return command;
-    }
-
-    private static WeightType? Type(string? name)
-    {
-        if (name is null) return null;
-        WeightType[] known = [.. Enum.GetValues<WeightType>().Where(WeightTypes.IsSupported)];
-        int found = Array.FindIndex(known, t => WeightTypes.Name(t).Equals(name, StringComparison.OrdinalIgnoreCase));
-        return found >= 0
-            ? known[found]
-            : throw FlintException.Caller("unsupported_weight_type", $"--output-type: expected one of {string.Join(", ", known.Select(WeightTypes.Name))}, found '{name}'.");
     }
 
     private static string Line(QuantizedTensor tensor, int width)

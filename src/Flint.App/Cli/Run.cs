@@ -17,6 +17,7 @@ internal static class Run
     private const string Commands = "/exit ends, /reset forgets the conversation, /system TEXT sets the system message, Ctrl+C stops an answer";
 
     private static readonly Argument<string?> ModelArgument = Verb.Model();
+    private static readonly Option<string?> Adapter = new("--adapter") { Description = "A low-rank adapter: a .gguf file or a PEFT folder.", HelpName = "PATH" };
     private static readonly Option<string?> Prompt = new("--prompt", "-p") { Description = "Answer this and end; the answer goes to standard output.", HelpName = "TEXT" };
     private static readonly Option<string?> SystemText = new("--system") { Description = "The system message.", HelpName = "TEXT" };
     private static readonly Option<bool> Raw = new("--raw") { Description = "Go on with the text as it is, without a chat template; what happens anyway with a model that has none." };
@@ -31,7 +32,7 @@ internal static class Run
     internal static Command Create()
     {
         var command = new Command(Name, $"Chat with a model in the terminal ({Commands}). Prompts come line by line from standard input when it is not a terminal.")
-            { ModelArgument, Prompt, SystemText, Raw, Temperature, TopP, TopK, Seed, MaxTokens, Context, Threads };
+            { ModelArgument, Adapter, Prompt, SystemText, Raw, Temperature, TopP, TopK, Seed, MaxTokens, Context, Threads };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -40,7 +41,11 @@ internal static class Run
     {
         using ServedModel model = ServedModel.Load(
             ModelLocator.Find(parsed.GetValue(ModelArgument)), null,
-            new ServingOptions { Parallel = 1, Waiting = 1, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads) });
+            new ServingOptions
+            {
+                Parallel = 1, Waiting = 1, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads),
+                Adapters = parsed.GetValue(Adapter) is { } adapter ? [new AdapterSource("adapter", adapter)] : [],
+            });
         string? once = parsed.GetValue(Prompt);
         bool chats = ChatSession.CanChat(model) && !parsed.GetValue(Raw);
         if (!chats && parsed.GetValue(SystemText) is not null)
@@ -107,6 +112,7 @@ internal static class Run
             Sequence sequence = _model.Engine.Submit(new GenerationRequest
             {
                 Prompt = asked.Ids,
+                Adapter = _model.Variants[^1].Adapter,
                 MaxTokens = _parsed.GetValue(MaxTokens) ?? int.MaxValue,
                 Stop = _chat is null ? [] : _model.ChatStops,
                 Sampling = new SamplingOptions

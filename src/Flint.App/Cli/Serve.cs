@@ -17,6 +17,7 @@ internal static class Serve
     private static readonly Option<string> Host = new("--host") { HelpName = "ADDRESS", DefaultValueFactory = _ => "127.0.0.1", Description = "Address to listen at; 0.0.0.0 for every interface." };
     private static readonly Option<int> Port = new("--port") { HelpName = "PORT", DefaultValueFactory = _ => 8080, Description = "Port to listen at; 0 takes a free one." };
     private static readonly Option<string[]> Alias = new("--alias") { HelpName = "NAME", Description = "Name of the model in the API, in the order of the models (default: the file's name)." };
+    private static readonly Option<string[]> Adapter = new("--adapter") { HelpName = "NAME=PATH", Description = "A low-rank adapter (.gguf file or PEFT folder), which requests name as MODEL:NAME; again for more. With several models: MODEL:NAME=PATH." };
     private static readonly Option<int> Parallel = new("--parallel") { HelpName = "N", DefaultValueFactory = _ => 32, Description = "Sequences computed at once, per model; further ones wait." };
     private static readonly Option<int> Waiting = new("--waiting") { HelpName = "N", DefaultValueFactory = _ => 256, Description = "Sequences that may wait, per model; one more is refused with 429." };
     private static readonly Option<int> Context = new("--ctx") { HelpName = "TOKENS", Description = "Longest prompt and answer together (default: the model's own)." };
@@ -28,7 +29,7 @@ internal static class Serve
     /// <summary>The verb.</summary>
     public static Command Create()
     {
-        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Parallel, Waiting, Context, Threads, NoAuth, Drain, Data };
+        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, Data };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -80,6 +81,16 @@ internal static class Serve
         return new ApiOptions { Address = address, Port = parsed.GetValue(Port), RequireKeys = !parsed.GetValue(NoAuth) };
     }
 
+    /// <summary>Reads <c>[MODEL:]NAME=PATH</c>.</summary>
+    private static (string? Model, AdapterSource Source) ReadAdapter(string text, int models)
+    {
+        int equals = text.IndexOf('=', StringComparison.Ordinal);
+        int colon = equals < 0 ? -1 : text.LastIndexOf(':', equals);
+        if (equals < 0 || (colon < 0 && models > 1))
+            throw FlintException.Caller("invalid_adapter", $"--adapter takes {(models > 1 ? "MODEL:" : "")}NAME=PATH, not '{text}'.");
+        return (colon < 0 ? null : text[..colon], new AdapterSource(text[(colon + 1)..equals], text[(equals + 1)..]));
+    }
+
     private static List<ServedModel> Load(ParseResult parsed)
     {
         string?[] files = parsed.GetValue(Files) is { Length: > 0 } named ? named : (string?[])[null];
@@ -96,8 +107,15 @@ internal static class Serve
         var models = new List<ServedModel>();
         try
         {
+            List<(string? Model, AdapterSource Source)> adapters = [.. (parsed.GetValue(Adapter) ?? []).Select(text => ReadAdapter(text, files.Length))];
             for (int i = 0; i < files.Length; i++)
-                models.Add(ServedModel.Load(ModelLocator.Find(files[i]), i < aliases.Length ? aliases[i] : null, options));
+            {
+                string path = ModelLocator.Find(files[i]);
+                string name = i < aliases.Length ? aliases[i] : ServedModel.NameOf(path);
+                models.Add(ServedModel.Load(path, name, options with { Adapters = [.. adapters.Where(a => a.Model is null || a.Model == name).Select(a => a.Source)] }));
+            }
+            if (adapters.Find(a => a.Model is not null && !models.Exists(m => m.Name == a.Model)) is { Model: { } unknown })
+                throw FlintException.Caller("model_not_found", $"--adapter: no model is named '{unknown}'; expected one of {string.Join(", ", models.Select(m => m.Name))}.");
             return models;
         }
         catch

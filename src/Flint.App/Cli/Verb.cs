@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Flint.Formats;
 using Flint.App.Serving;
 
 namespace Flint.App.Cli;
@@ -14,6 +15,17 @@ internal static class Verb
         Arity = ArgumentArity.ZeroOrOne,
         Description = $"A .gguf file (of a split model, any shard), or OWNER/REPO[:QUANT] of a pulled model; without one, {BuiltinModel.Name}, which comes with Flint.",
     };
+
+    /// <summary>The weight format of a name, in any case.</summary>
+    /// <exception cref="FlintException">Caller: there is none of that name that can be written.</exception>
+    internal static WeightType WeightType(string option, string name)
+    {
+        WeightType[] known = [.. Enum.GetValues<WeightType>().Where(WeightTypes.IsSupported)];
+        int found = Array.FindIndex(known, t => WeightTypes.Name(t).Equals(name, StringComparison.OrdinalIgnoreCase));
+        return found >= 0
+            ? known[found]
+            : throw FlintException.Caller("unsupported_weight_type", $"{option}: expected one of {string.Join(", ", known.Select(WeightTypes.Name))}, found '{name}'.");
+    }
 
     internal static Option<string> InputFile(string description) => new("--file", "-f") { Description = description, Required = true, HelpName = "FILE" };
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.ExceptionServices;
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
 
@@ -11,7 +12,10 @@ namespace Flint.App.Recipes;
 internal sealed class YamlSection
 {
     /// <summary>The longest file, in bytes.</summary>
-    internal const int MaxBytes = 1 << 20;
+    internal const int MaxBytes = 1 << 16;
+
+    // The parser calls itself for each level, of which a file can hold half as many as it has bytes.
+    private const int ParserStack = 128 << 20;
 
     private readonly string _file;
     private readonly string _path;
@@ -34,11 +38,10 @@ internal sealed class YamlSection
     {
         if (!File.Exists(file)) throw FlintException.Caller("file_not_found", $"no such file: {file}");
         if (new FileInfo(file).Length > MaxBytes) throw FlintException.Caller("invalid_config", $"{file} is longer than {MaxBytes} bytes");
-        var stream = new YamlStream();
+        YamlStream stream;
         try
         {
-            using var text = new StringReader(File.ReadAllText(file));
-            stream.Load(text);
+            stream = Parse(File.ReadAllText(file));
         }
         catch (YamlException e)
         {
@@ -52,6 +55,27 @@ internal sealed class YamlSection
         if (stream.Documents.Count != 1 || stream.Documents[0].RootNode is not YamlMappingNode map)
             throw FlintException.Caller("invalid_config", $"{file}:1: expected one mapping of keys to values");
         return new YamlSection(file, "", map);
+    }
+
+    private static YamlStream Parse(string text)
+    {
+        var stream = new YamlStream();
+        ExceptionDispatchInfo? fault = null;
+        var parser = new Thread(() =>
+        {
+            try
+            {
+                stream.Load(new StringReader(text));
+            }
+            catch (Exception e)
+            {
+                fault = ExceptionDispatchInfo.Capture(e);
+            }
+        }, ParserStack);
+        parser.Start();
+        parser.Join();
+        fault?.Throw();
+        return stream;
     }
 
     /// <summary>Whether a key is there with a value.</summary>

@@ -32,6 +32,7 @@ public sealed partial class ServedModel : IDisposable
         Created = File.GetLastWriteTimeUtc(file.Path);
         Fingerprint = MakeFingerprint(file);
         Description = $"{model.Config.Architecture}, {file.FileBytes / (1024.0 * 1024):F0} MiB, context {model.Config.ContextLength}, {model.Threads} threads, {Model.InstructionSets}";
+        Variants = [new ModelVariant(this), .. LoadAdapters(options.Adapters)];
         Engine = new Engine.Engine(model, Tokenizer, new EngineOptions { MaxRunning = options.Parallel, MaxWaiting = options.Waiting });
     }
 
@@ -55,6 +56,9 @@ public sealed partial class ServedModel : IDisposable
 
     /// <summary>Control tokens that end an answer in this dialect and that the file does not name as such; stop strings of a chat.</summary>
     public IReadOnlyList<string> ChatStops { get; }
+
+    /// <summary>What requests may name: the model itself, then the model with each of its adapters.</summary>
+    public IReadOnlyList<ModelVariant> Variants { get; }
 
     /// <summary>The engine that runs it, started.</summary>
     public Engine.Engine Engine { get; }
@@ -86,6 +90,10 @@ public sealed partial class ServedModel : IDisposable
     {
         if (options.Parallel is < 1 or > MaxParallel)
             throw FlintException.Caller("invalid_parallel", $"Sequences at once are 1 to {MaxParallel}, not {options.Parallel}.");
+        if (options.Adapters.Count > AdapterSource.MaxAdapters)
+            throw FlintException.Caller("too_many_adapters", $"A model has at most {AdapterSource.MaxAdapters} adapters; {options.Adapters.Count} are given.");
+        if (options.Adapters.GroupBy(a => a.Name).FirstOrDefault(g => g.Count() > 1) is { } twice)
+            throw FlintException.Caller("adapter_name_taken", $"Two adapters are named '{twice.Key}'; expected another name for one.");
         if (options.ContextLength < 0 || options.Threads < 0)
             throw FlintException.Caller("invalid_size", $"The context length and the threads are at least 0 (0: the model's own, one per core), not {options.ContextLength} and {options.Threads}.");
         GgufFile file = GgufFile.Open(path);
@@ -145,6 +153,15 @@ public sealed partial class ServedModel : IDisposable
         Model.Dispose();
     }
 
+    private IEnumerable<ModelVariant> LoadAdapters(IReadOnlyList<AdapterSource> sources)
+    {
+        foreach (AdapterSource source in sources)
+        {
+            LoraAdapter adapter = LoraAdapter.Load(source.Path, Model.File);
+            yield return new ModelVariant(this, source, adapter, Model.LoadAdapter(adapter));
+        }
+    }
+
     private bool IsForeignStop(string text) =>
         Tokenizer.TryId(text, out int id) && Tokenizer.IsSpecial(id) && !Tokenizer.EndOfGeneration.Contains(id);
 
@@ -155,7 +172,8 @@ public sealed partial class ServedModel : IDisposable
             ids.Add(bos);
     }
 
-    private static string NameOf(string path) => ShardSuffix().Replace(Path.GetFileNameWithoutExtension(path), "");
+    /// <summary>The name of a model that is given none: its file's, without extension and shard number.</summary>
+    public static string NameOf(string path) => ShardSuffix().Replace(Path.GetFileNameWithoutExtension(path), "");
 
     [GeneratedRegex("-[0-9]{5}-of-[0-9]{5}$")]
     private static partial Regex ShardSuffix();

@@ -14,4 +14,7 @@ public sealed record ServingOptions
 
     /// <summary>Threads that compute; 0 for one per core.</summary>
     public int Threads { get; init; }
+
+    /// <summary>Adapters that requests may name, at most <see cref="AdapterSource.MaxAdapters"/>, each by another name.</summary>
+    public IReadOnlyList<AdapterSource> Adapters { get; init; } = [];
 }

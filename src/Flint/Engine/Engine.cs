@@ -105,6 +105,8 @@ public sealed class Engine : IDisposable
     /// </exception>
     public Sequence Submit(GenerationRequest request)
     {
+        if (request.Adapter is { } adapter && !_forward.Has(adapter))
+            throw FlintException.Caller("unknown_adapter", "The request names an adapter that another model has loaded; expected one of this engine's model.");
         ulong drawn = Sampler.SampleSeed(_seed, (int)Interlocked.Increment(ref _nextRequest));
         RequestPlan plan = RequestPlan.Create(
             request, Table, _forward.VocabularySize, _forward.ContextLength, Pool.Pages, Math.Min(_maxSamples, _maxLive), drawn);

@@ -23,6 +23,9 @@ internal abstract class ForwardPass
     /// <summary>Room of a batch for rows that want logits.</summary>
     public abstract int MaxLogitRows { get; }
 
+    /// <summary>Whether sequences may name an adapter.</summary>
+    public abstract bool Has(ModelAdapter adapter);
+
     /// <summary>Stores every row's keys and values and computes the logits asked for.</summary>
     public abstract void Forward(Batch batch);
 

@@ -1,3 +1,5 @@
+using Flint.Models;
+
 namespace Flint.Engine;
 
 /// <summary>What to generate: a prompt in tokens, when to stop, and how to draw.</summary>
@@ -48,6 +50,9 @@ public sealed class GenerationRequest
     /// <summary>Whether special tokens appear in the text.</summary>
     public bool ShowSpecial { get; init; }
 
-    /// <summary>Prefixes are reused only among requests of equal salt: the adapter, or a tenant kept apart from others.</summary>
+    /// <summary>The adapter to generate with, one that the engine's model has loaded; null for the model as it is.</summary>
+    public ModelAdapter? Adapter { get; init; }
+
+    /// <summary>Prefixes are reused only among requests of one adapter and of equal salt: a tenant kept apart from others.</summary>
     public ulong CacheSalt { get; init; }
 }

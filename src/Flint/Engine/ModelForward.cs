@@ -17,6 +17,8 @@ internal sealed class ModelForward(Model model) : ForwardPass
 
     public override int MaxLogitRows => model.Options.MaxLogitRows;
 
+    public override bool Has(ModelAdapter adapter) => adapter.Model == model;
+
     public override void Forward(Batch batch) => model.Forward(batch);
 
     public override ReadOnlySpan<float> Logits(int logitRow) => model.Logits(logitRow);

@@ -21,7 +21,7 @@ internal sealed class PrefixTree
     private readonly KvPool _pool;
     private readonly int[] _tokens; // [page][PageTokens]
     private readonly int[] _parents;
-    private readonly ulong[] _salts;
+    private readonly PrefixScope[] _scopes;
     private readonly int[] _children; // how many
     private readonly int[] _buckets; // first page of a chain, -1 for none
     private readonly int[] _chains; // next page of the chain
@@ -35,7 +35,7 @@ internal sealed class PrefixTree
         int pages = pool.Pages;
         _tokens = new int[(long)pages * PageTokens];
         _parents = new int[pages];
-        _salts = new ulong[pages];
+        _scopes = new PrefixScope[pages];
         _children = new int[pages];
         _buckets = new int[System.Numerics.BitOperations.RoundUpToPowerOf2((uint)pages)];
         Array.Fill(_buckets, -1);
@@ -50,11 +50,11 @@ internal sealed class PrefixTree
     public int Count { get; private set; }
 
     /// <summary>The page that follows <paramref name="parent"/> with these <see cref="PageTokens"/> tokens; -1 where none is known.</summary>
-    public int Find(int parent, ulong salt, ReadOnlySpan<int> tokens)
+    public int Find(int parent, PrefixScope scope, ReadOnlySpan<int> tokens)
     {
-        for (int page = _buckets[Bucket(parent, salt, tokens)]; page >= 0; page = _chains[page])
+        for (int page = _buckets[Bucket(parent, scope, tokens)]; page >= 0; page = _chains[page])
         {
-            if (_parents[page] == parent && _salts[page] == salt && tokens.SequenceEqual(TokensOf(page)))
+            if (_parents[page] == parent && _scopes[page] == scope && tokens.SequenceEqual(TokensOf(page)))
                 return page;
         }
         return -1;
@@ -65,19 +65,19 @@ internal sealed class PrefixTree
     /// Where such a page is known, that one stays.
     /// </summary>
     /// <returns>The page known now.</returns>
-    public int Insert(int parent, ulong salt, ReadOnlySpan<int> tokens, int page)
+    public int Insert(int parent, PrefixScope scope, ReadOnlySpan<int> tokens, int page)
     {
-        int known = Find(parent, salt, tokens);
+        int known = Find(parent, scope, tokens);
         if (known >= 0)
             return known;
         _pool.Cache(page);
         tokens.CopyTo(TokensOf(page));
         _parents[page] = parent;
-        _salts[page] = salt;
+        _scopes[page] = scope;
         _children[page] = 0;
         if (parent != Root)
             _children[parent]++;
-        int bucket = Bucket(parent, salt, tokens);
+        int bucket = Bucket(parent, scope, tokens);
         _chains[page] = _buckets[bucket];
         _buckets[bucket] = page;
         LinkNewest(page);
@@ -131,10 +131,10 @@ internal sealed class PrefixTree
 
     private Span<int> TokensOf(int page) => _tokens.AsSpan(page * PageTokens, PageTokens);
 
-    private int Bucket(int parent, ulong salt, ReadOnlySpan<int> tokens)
+    private int Bucket(int parent, PrefixScope scope, ReadOnlySpan<int> tokens)
     {
         // FNV-1a over words; the multiplication carries low bits up, the final shift brings them down.
-        ulong hash = (0xCBF29CE484222325 ^ salt) * 0x100000001B3;
+        ulong hash = (0xCBF29CE484222325 ^ scope.Hash) * 0x100000001B3;
         hash = (hash ^ (uint)parent) * 0x100000001B3;
         foreach (int token in tokens)
             hash = (hash ^ (uint)token) * 0x100000001B3;
@@ -144,7 +144,7 @@ internal sealed class PrefixTree
 
     private void Remove(int page)
     {
-        int bucket = Bucket(_parents[page], _salts[page], TokensOf(page));
+        int bucket = Bucket(_parents[page], _scopes[page], TokensOf(page));
         if (_buckets[bucket] == page)
         {
             _buckets[bucket] = _chains[page];

@@ -15,7 +15,7 @@ internal sealed class RequestPlan
         Sampling = request.Sampling.Snapshot();
         IgnoreEos = request.IgnoreEos;
         ShowSpecial = request.ShowSpecial;
-        CacheSalt = request.CacheSalt;
+        Scope = new PrefixScope(request.Adapter, request.CacheSalt);
     }
 
     public Prompt Prompt { get; }
@@ -37,7 +37,10 @@ internal sealed class RequestPlan
 
     public bool ShowSpecial { get; }
 
-    public ulong CacheSalt { get; }
+    /// <summary>Whose pages of computed prefixes may be used.</summary>
+    public PrefixScope Scope { get; }
+
+    public ModelAdapter? Adapter => Scope.Adapter;
 
     /// <summary>Stop strings to match on the text.</summary>
     public List<string> Stops { get; } = [];

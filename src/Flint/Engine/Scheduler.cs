@@ -155,7 +155,7 @@ internal sealed class Scheduler
         {
             int index = sequence.KnownPages;
             ReadOnlySpan<int> tokens = sequence.Tokens.Slice(index * PageTokens, PageTokens);
-            int known = _tree.Insert(sequence.LastKnownPage, sequence.Plan.CacheSalt, tokens, state.Pages[index]);
+            int known = _tree.Insert(sequence.LastKnownPage, sequence.Plan.Scope, tokens, state.Pages[index]);
             if (known != state.Pages[index])
                 state.Replace(index, known);
             sequence.KnownPages++;
@@ -221,7 +221,7 @@ internal sealed class Scheduler
         int shared = 0;
         for (int end = PageTokens; end <= sequence.Skippable; end += PageTokens)
         {
-            parent = _tree.Find(parent, sequence.Plan.CacheSalt, sequence.Tokens.Slice(end - PageTokens, PageTokens));
+            parent = _tree.Find(parent, sequence.Plan.Scope, sequence.Tokens.Slice(end - PageTokens, PageTokens));
             if (parent < 0 || _pool.References(parent) == 1)
                 break; // below an idle page all are idle
             shared++;
@@ -239,7 +239,7 @@ internal sealed class Scheduler
         while (state.Length + PageTokens <= sequence.Skippable)
         {
             int page = _tree.Find(
-                sequence.LastKnownPage, sequence.Plan.CacheSalt, sequence.Tokens.Slice(state.Length, PageTokens));
+                sequence.LastKnownPage, sequence.Plan.Scope, sequence.Tokens.Slice(state.Length, PageTokens));
             if (page < 0)
                 break;
             state.Adopt(new ReadOnlySpan<int>(in page), PageTokens);
@@ -264,7 +264,7 @@ internal sealed class Scheduler
             Sequence other = _prompts[i];
             if (other.KnownPages == sequence.KnownPages
                 && other.LastKnownPage == sequence.LastKnownPage
-                && other.Plan.CacheSalt == sequence.Plan.CacheSalt
+                && other.Plan.Scope == sequence.Plan.Scope
                 && other.Length - start >= PageTokens
                 && next.SequenceEqual(other.Tokens.Slice(start, PageTokens)))
             {
@@ -370,7 +370,7 @@ internal sealed class Scheduler
             Sequence sequence = Running[i];
             if (sequence.PlannedRows == 0)
                 continue;
-            int index = Batch.AddSequence(sequence.State);
+            int index = Batch.AddSequence(sequence.State, sequence.Plan.Adapter);
             _planned[index] = sequence;
             int first = sequence.State.Length;
             for (int position = first; position < first + sequence.PlannedRows; position++)

@@ -13,6 +13,7 @@ public sealed class Batch
     private readonly int[] _rowSequences;
     private readonly int[] _logitRows; // logit row -> row
     private readonly SequenceState?[] _states;
+    private readonly ModelAdapter?[] _adapters;
     private readonly int[] _firstRows;
     private readonly int[] _rowCounts;
 
@@ -26,6 +27,7 @@ public sealed class Batch
         _rowSequences = new int[maxRows];
         _logitRows = new int[maxLogitRows];
         _states = new SequenceState?[maxSequences];
+        _adapters = new ModelAdapter?[maxSequences];
         _firstRows = new int[maxSequences];
         _rowCounts = new int[maxSequences];
     }
@@ -64,6 +66,9 @@ public sealed class Batch
     public SequenceState State(int sequence) =>
         sequence < Sequences ? _states[sequence]! : throw Bug($"The batch has {Sequences} sequences, none with index {sequence}.");
 
+    /// <summary>The adapter of a sequence of this batch; null for none.</summary>
+    public ModelAdapter? Adapter(int sequence) => _adapters[sequence];
+
     /// <summary>The first row of a sequence of this batch.</summary>
     public int FirstRow(int sequence) => _firstRows[sequence];
 
@@ -74,13 +79,16 @@ public sealed class Batch
     public void Clear()
     {
         Array.Clear(_states, 0, Sequences);
+        Array.Clear(_adapters, 0, Sequences);
         Rows = 0;
         Sequences = 0;
         LogitRows = 0;
     }
 
     /// <summary>Adds a sequence, whose rows follow next, and gives its index.</summary>
-    public int AddSequence(SequenceState state)
+    /// <param name="state">Its keys and values.</param>
+    /// <param name="adapter">The adapter that its rows are computed with, one that the model has loaded; null for none.</param>
+    public int AddSequence(SequenceState state, ModelAdapter? adapter = null)
     {
         if (Sequences == MaxSequences)
             throw Bug($"The batch has room for {MaxSequences} sequences and all are taken.");
@@ -90,6 +98,7 @@ public sealed class Batch
                 throw Bug($"The sequence is in the batch already, with index {i}.");
         }
         _states[Sequences] = state;
+        _adapters[Sequences] = adapter;
         _firstRows[Sequences] = Rows;
         _rowCounts[Sequences] = 0;
         return Sequences++;

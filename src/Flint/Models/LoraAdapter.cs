@@ -77,7 +77,7 @@ public sealed class LoraAdapter
     }
 
     /// <summary>Checks that every adapted matrix is in the model and of the same shape.</summary>
-    private void CheckFits(GgufFile model, string path)
+    internal void CheckFits(GgufFile model, string path)
     {
         string family = model.Metadata.Architecture;
         if (Architecture != family)

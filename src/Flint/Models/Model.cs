@@ -14,6 +14,7 @@ public sealed unsafe class Model : IDisposable
     private readonly ModelWeights _weights;
     private readonly Workspace _workspace;
     private readonly ForwardPasses _passes;
+    private readonly AdapterPass _adapters;
     private readonly LaneBody _floats;
     private readonly LaneBody _codes;
     private int _logitRows;
@@ -29,6 +30,7 @@ public sealed unsafe class Model : IDisposable
         _floats = Isa.Floats;
         _codes = Isa.Codes;
         _passes = ForwardPasses.For(_floats);
+        _adapters = new AdapterPass(options.MaxSequences);
         Prepare();
     }
 
@@ -91,6 +93,16 @@ public sealed unsafe class Model : IDisposable
         }
     }
 
+    /// <summary>Loads a low-rank adapter, which sequences of a batch may name from then on. Not while a batch is computed.</summary>
+    /// <exception cref="FlintException">Model file: it does not fit this model. Machine: memory is short.</exception>
+    public ModelAdapter LoadAdapter(LoraAdapter adapter)
+    {
+        adapter.CheckFits(File, "adapter");
+        var loaded = new ModelAdapter(this, adapter, _team);
+        _adapters.Add(loaded, Options.MaxBatchRows);
+        return loaded;
+    }
+
     /// <summary>
     /// Computes a batch: stores every row's keys and values in its sequence's pages (reserved beforehand), advances the sequences,
     /// and leaves the logits of the rows that want them for <see cref="Logits"/>. A row's results have the same bits whatever else
@@ -129,6 +141,7 @@ public sealed unsafe class Model : IDisposable
     {
         _team.Dispose();
         _weights.Dispose();
+        _adapters.Dispose();
         _workspace.Dispose();
         File.Dispose();
     }
@@ -208,6 +221,7 @@ public sealed unsafe class Model : IDisposable
                 throw new FlintException(FaultSide.Bug, "token_id", $"Token {token} is outside the vocabulary of {Config.VocabularySize}.");
         }
 
+        _adapters.Begin(this, batch);
         s->Tiles = 0;
         int rowsPerTile = Attention.RowsPerItem(Config.Heads / Config.KvHeads);
         for (int i = 0; i < batch.Sequences; i++)
@@ -244,17 +258,29 @@ public sealed unsafe class Model : IDisposable
         job.Add(w.Value, s->Value, w.Value.Rows);
         if (w.Gate is not null) job.Add(w.Gate, s->Gate, w.Gate.Rows);
         Gemm.Run(_team, ref job);
+        _adapters.Add(l, AdaptedMatrix.Query, s->Input, s->Query, w.Query.Rows);
+        _adapters.Add(l, AdaptedMatrix.Key, s->Input, s->Key, w.Key.Rows);
+        _adapters.Add(l, AdaptedMatrix.Value, s->Input, s->Value, w.Value.Rows);
+        if (w.Gate is not null) _adapters.Add(l, AdaptedMatrix.Gate, s->Input, s->Gate, w.Gate.Rows);
+        Adapt(s);
 
         Pass(_passes.Rotate, s);
         SetInput(s, _workspace.Input, w.Output.Columns, w.Output.IsCoded);
         _team.Run(_passes.Attend, s);
-        if (l == _weights.Layers.Length - 1) KeepLogitRows(batch, s);
+        if (l == _weights.Layers.Length - 1)
+        {
+            KeepLogitRows(batch, s);
+            _adapters.KeepLogitRows(batch);
+        }
+
         if (s->Rows == 0) return;
         Pass(_passes.GateOutput, s);
 
         job = Job(s);
         job.Add(w.Output, s->Block, w.Output.Rows);
         Gemm.Run(_team, ref job);
+        _adapters.Add(l, AdaptedMatrix.Output, s->Input, s->Block, w.Output.Rows);
+        Adapt(s);
         s->PostNorm = w.PostAttentionNorm;
         s->NextNorm = w.FeedForwardNorm;
         SetInput(s, _workspace.Input, Config.EmbeddingLength, w.FeedForwardGate.IsCoded || w.FeedForwardUp.IsCoded);
@@ -268,12 +294,17 @@ public sealed unsafe class Model : IDisposable
         job.Add(w.FeedForwardGate, s->Inner1, w.FeedForwardGate.Rows);
         job.Add(w.FeedForwardUp, s->Inner2, w.FeedForwardUp.Rows);
         Gemm.Run(_team, ref job);
+        _adapters.Add(l, AdaptedMatrix.FeedForwardGate, s->Input, s->Inner1, w.FeedForwardGate.Rows);
+        _adapters.Add(l, AdaptedMatrix.FeedForwardUp, s->Input, s->Inner2, w.FeedForwardUp.Rows);
+        Adapt(s);
 
         SetInput(s, s->Inner1, Config.FeedForwardLength, w.FeedForwardDown.IsCoded);
         Pass(_passes.Activate, s);
         job = Job(s);
         job.Add(w.FeedForwardDown, s->Block, w.FeedForwardDown.Rows);
         Gemm.Run(_team, ref job);
+        _adapters.Add(l, AdaptedMatrix.FeedForwardDown, s->Input, s->Block, w.FeedForwardDown.Rows);
+        Adapt(s);
 
         bool last = l == _weights.Layers.Length - 1;
         s->PostNorm = w.PostFeedForwardNorm;
@@ -287,6 +318,8 @@ public sealed unsafe class Model : IDisposable
         GemmJob job = Job(s);
         job.Add(_weights.Head, s->Logits, Config.VocabularySize);
         Gemm.Run(_team, ref job);
+        _adapters.Add(0, AdaptedMatrix.Head, s->Input, s->Logits, Config.VocabularySize);
+        Adapt(s);
         if (s->LogitScale != 1 || s->LogitCap != 0) _team.Run(_passes.Cap, s);
     }
 
@@ -326,6 +359,10 @@ public sealed unsafe class Model : IDisposable
         Scratch = _workspace.GemmScratch,
         ScratchStride = _workspace.GemmScratchStride,
     };
+
+    /// <summary>Adds to the products just computed what the batch's adapters add.</summary>
+    private void Adapt(ForwardState* s) =>
+        _adapters.Run(s->Rows >= RowsWorthATeam ? _team : null, _floats, _workspace.GemmScratch, _workspace.GemmScratchStride);
 
     /// <summary>Runs a pass over rows: by the team where there are enough of them, else right here.</summary>
     private void Pass(delegate*<void*, int, int, void> pass, ForwardState* s)

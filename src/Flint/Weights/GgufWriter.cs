@@ -73,7 +73,7 @@ public sealed class GgufWriter : IDisposable
         _offset = checked(_offset + bytes + Padding(bytes));
     }
 
-    /// <summary>Writes the header. Afterwards only <see cref="WriteData"/> and <see cref="Dispose"/> may be called.</summary>
+    /// <summary>Writes the header. Afterwards only <see cref="WriteData(ReadOnlySpan{byte})"/> and <see cref="Dispose"/> may be called.</summary>
     public void WriteHeader()
     {
         if (_current >= 0)
@@ -104,6 +104,20 @@ public sealed class GgufWriter : IDisposable
         _written = 0;
         _current++;
     }
+
+    /// <summary>Writes the next pieces of data from unmanaged memory, of any length.</summary>
+    public unsafe void WriteData(byte* data, long bytes)
+    {
+        const int most = 1 << 24;
+        for (long at = 0; at < bytes; at += most)
+            WriteData(new ReadOnlySpan<byte>(data + at, (int)Math.Min(most, bytes - at)));
+    }
+
+    /// <summary>
+    /// Whether metadata says how its own file is laid out, so that it is not carried over into another: the alignment, and what of
+    /// a split model the file holds.
+    /// </summary>
+    public static bool IsOfOneFile(string key) => key is "general.alignment" or "split.no" or "split.count" or "split.tensors.count";
 
     /// <summary>Checks that the file is whole, and closes it.</summary>
     /// <exception cref="InvalidOperationException">The header or data is missing.</exception>

@@ -18,9 +18,7 @@ public sealed unsafe class Quantizer : IDisposable
     private const int MostBytesPerWeight = sizeof(float);
     private const uint QuantizationVersion = 2;
 
-    // Written anew or, of a split file that becomes one, left out.
-    private static readonly string[] OwnKeys =
-        ["general.alignment", "general.file_type", "general.quantization_version", "split.no", "split.count", "split.tensors.count"];
+    private const string FileTypeKey = "general.file_type", VersionKey = "general.quantization_version";
 
     private readonly int _threads;
     private readonly int _pieces;
@@ -65,9 +63,7 @@ public sealed unsafe class Quantizer : IDisposable
             throw FlintException.Caller("unsupported_weight_type", $"Weights cannot be encoded in {WeightTypes.Name(output)}.");
         if (options.Threads is < 0 or > MaxThreads)
             throw FlintException.Caller("threads", $"Expected 0 to {MaxThreads} threads, found {options.Threads}.");
-        string full = Path.GetFullPath(target);
-        if (source.Tensors.Select(t => t.File).Append(source.Path).Any(f => Path.GetFullPath(f) == full))
-            throw FlintException.Caller("target_is_source", $"{target}: the target is the source; expected another file.");
+        AtomicFile.CheckIsNot(source, target);
         using Quantizer quantizer = new(options.Threads);
         IReadOnlyList<QuantizedTensor> tensors = [];
         AtomicFile.Write(target, stream => tensors = quantizer.Write(source, stream, mix, options.OutputType, progress));
@@ -90,11 +86,11 @@ public sealed unsafe class Quantizer : IDisposable
         using GgufWriter writer = new(stream);
         foreach ((string key, object value) in source.Metadata)
         {
-            if (!OwnKeys.Contains(key))
+            if (!GgufWriter.IsOfOneFile(key) && key is not (FileTypeKey or VersionKey))
                 writer.Add(key, value);
         }
-        writer.Add("general.quantization_version", QuantizationVersion);
-        writer.Add("general.file_type", mix.FileType);
+        writer.Add(VersionKey, QuantizationVersion);
+        writer.Add(FileTypeKey, mix.FileType);
         for (int i = 0; i < tensors.Length; i++)
         {
             if (tensors[i].Type != planned[i].Type && !WeightTypes.IsSupported(tensors[i].Type))
@@ -119,7 +115,7 @@ public sealed unsafe class Quantizer : IDisposable
         long bytes = 0, written = 0, elements = tensor.Elements;
         if (!WeightTypes.IsSupported(tensor.Type)) // indices and the like, which are no weights
         {
-            WriteBytes(writer, tensor.Data, bytes = tensor.Bytes);
+            writer.WriteData(tensor.Data, bytes = tensor.Bytes);
             elements = 0;
         }
         while (written < elements)
@@ -134,7 +130,7 @@ public sealed unsafe class Quantizer : IDisposable
                 if (result.Bad >= 0)
                     throw BadWeight(tensor, type, result.Bad, result.LargestError);
                 int n = (int)Math.Min(PieceLength, elements - written);
-                WriteBytes(writer, _encoded.Pointer + (long)piece * PieceLength * MostBytesPerWeight, WeightTypes.RowBytes(type, n));
+                writer.WriteData(_encoded.Pointer + (long)piece * PieceLength * MostBytesPerWeight, WeightTypes.RowBytes(type, n));
                 bytes += WeightTypes.RowBytes(type, n);
                 written += n;
                 sum.SquaredError += result.SquaredError;
@@ -181,16 +177,6 @@ public sealed unsafe class Quantizer : IDisposable
             largest = Math.Max(largest, Math.Abs(error));
         }
         return new Piece(squaredError, squaredValues, largest, -1);
-    }
-
-    private static void WriteBytes(GgufWriter writer, byte* data, long bytes)
-    {
-        for (long at = 0; at < bytes;)
-        {
-            int n = (int)Math.Min(bytes - at, 1 << 20);
-            writer.WriteData(new ReadOnlySpan<byte>(data + at, n));
-            at += n;
-        }
     }
 
     private static float Limit(TensorInfo tensor, WeightType type) => type == tensor.Type ? float.MaxValue : WeightTypes.Largest(type);

@@ -103,6 +103,26 @@ public sealed class RecipeTests : IDisposable
     }
 
     [Fact]
+    public void The_recipe_of_flint_nano_is_one()
+    {
+        Recipe recipe = Recipe.Load(Path.Combine(TestData.Root, "models/nano/nano.yaml"));
+        Assert.Equal("flint-nano", recipe.Name);
+        Assert.NotNull(recipe.Generated);
+        Assert.True(File.Exists(recipe.Template));
+        Assert.Equal([Path.GetFullPath(Path.Combine(TestData.Root, "models/nano/flint-nano.gguf"))], recipe.Quantized.Select(q => Path.GetFullPath(q.Path)));
+    }
+
+    [Theory]
+    [InlineData("- ")]
+    [InlineData("[")]
+    [InlineData("{a: ")]
+    public void Depth_is_no_danger(string level)
+    {
+        Assert.Equal("invalid_config", Assert.Throws<FlintException>(() => Load(string.Concat(Enumerable.Repeat(level, 65_000 / level.Length)))).Code);
+        Assert.Contains("longer", Assert.Throws<FlintException>(() => Load(Good + new string('#', 1 << 16))).Message);
+    }
+
+    [Fact]
     public void A_file_that_is_not_there_is_no_recipe() =>
         Assert.Equal("file_not_found", Assert.Throws<FlintException>(() => Recipe.Load(_folder.File("none.yaml"))).Code);
 

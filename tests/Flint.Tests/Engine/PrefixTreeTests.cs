@@ -16,13 +16,13 @@ public sealed class PrefixTreeTests : IDisposable
     public void PagesAreFoundByParentSaltAndTokens()
     {
         int a = _pool.Rent(), b = _pool.Rent();
-        Assert.Equal(a, _tree.Insert(PrefixTree.Root, 7, Page(1), a));
-        Assert.Equal(b, _tree.Insert(a, 7, Page(2), b));
-        Assert.Equal(a, _tree.Find(PrefixTree.Root, 7, Page(1)));
-        Assert.Equal(b, _tree.Find(a, 7, Page(2)));
-        Assert.Equal(-1, _tree.Find(PrefixTree.Root, 8, Page(1)));
-        Assert.Equal(-1, _tree.Find(PrefixTree.Root, 7, Page(2)));
-        Assert.Equal(-1, _tree.Find(b, 7, Page(2)));
+        Assert.Equal(a, _tree.Insert(PrefixTree.Root, Scope(7), Page(1), a));
+        Assert.Equal(b, _tree.Insert(a, Scope(7), Page(2), b));
+        Assert.Equal(a, _tree.Find(PrefixTree.Root, Scope(7), Page(1)));
+        Assert.Equal(b, _tree.Find(a, Scope(7), Page(2)));
+        Assert.Equal(-1, _tree.Find(PrefixTree.Root, Scope(8), Page(1)));
+        Assert.Equal(-1, _tree.Find(PrefixTree.Root, Scope(7), Page(2)));
+        Assert.Equal(-1, _tree.Find(b, Scope(7), Page(2)));
         Assert.Equal(2, _pool.References(a));
         Assert.Equal(2, _tree.Count);
     }
@@ -31,8 +31,8 @@ public sealed class PrefixTreeTests : IDisposable
     public void APageKnownAlreadyStays()
     {
         int a = _pool.Rent(), twin = _pool.Rent();
-        _tree.Insert(PrefixTree.Root, 0, Page(1), a);
-        Assert.Equal(a, _tree.Insert(PrefixTree.Root, 0, Page(1), twin));
+        _tree.Insert(PrefixTree.Root, Scope(0), Page(1), a);
+        Assert.Equal(a, _tree.Insert(PrefixTree.Root, Scope(0), Page(1), twin));
         Assert.Equal(1, _pool.References(twin));
         Assert.Equal(1, _tree.Count);
     }
@@ -57,7 +57,7 @@ public sealed class PrefixTreeTests : IDisposable
         Assert.Equal([d, a], Evict(2));
         Assert.Equal(8, _pool.FreePages);
         Assert.Equal(0, _tree.Count);
-        Assert.Equal(-1, _tree.Find(PrefixTree.Root, 0, Page(1)));
+        Assert.Equal(-1, _tree.Find(PrefixTree.Root, Scope(0), Page(1)));
     }
 
     [Fact]
@@ -83,24 +83,26 @@ public sealed class PrefixTreeTests : IDisposable
             int parent = random.Next(2) == 0 || parents.Count == 0 ? PrefixTree.Root : parents.Keys.ElementAt(random.Next(parents.Count));
             int content = random.Next(4);
             int page = _pool.Rent();
-            int stored = _tree.Insert(parent, 0, Page(content), page);
+            int stored = _tree.Insert(parent, Scope(0), Page(content), page);
             Assert.Equal(known.GetValueOrDefault((parent, content), page), stored);
             _pool.Release(page);
             known[(parent, content)] = stored;
             parents[stored] = (parent, content);
             foreach (((int p, int c), int at) in known)
-                Assert.Equal(at, _tree.Find(p, 0, Page(c)));
+                Assert.Equal(at, _tree.Find(p, Scope(0), Page(c)));
         }
         _tree.Clear();
         Assert.Equal(8, _pool.FreePages);
     }
+
+    private static PrefixScope Scope(ulong salt) => new(null, salt);
 
     private static int[] Page(int content) => [.. Enumerable.Range(content * 100, KvPool.PageTokens)];
 
     private int Add(int parent, int content)
     {
         int page = _pool.Rent();
-        return _tree.Insert(parent, 0, Page(content), page);
+        return _tree.Insert(parent, Scope(0), Page(content), page);
     }
 
     private void Release(params int[] pages)

@@ -54,16 +54,49 @@ public sealed class SameBitsTests : IDisposable
         }
     }
 
+    // The same prompts with no adapter and with two: pages computed with one may not serve another.
     [Fact]
-    public void AStepOfARealModelAllocatesNothing()
+    public void RequestsWithDifferentAdaptersRunInOneBatch()
+    {
+        TinyModel.Write(_path, "qwen3", WeightType.Q8_0, context: Context);
+        GenerationRequest[] Requests(Served served) => [.. Enumerable.Range(0, 12).Select(i => Request(6 + i / 3 * 3, served.Adapters[i % 3]))];
+        List<string>[] alone;
+        using (var one = new Served(_path, threads: 1, rows: 512, pages: 256, adapters: true, cache: false))
+            alone = [.. Requests(one).Select(r => one.Run([r])[0])];
+        Assert.Equal(12, alone.Select(a => string.Join(' ', a)).Distinct().Count());
+
+        using (var crowd = new Served(_path, threads: 2, rows: 512, pages: 256, adapters: true))
+        {
+            Assert.Equal(alone, crowd.Run(Requests(crowd)));
+            long cached = crowd.Engine.Statistics.CachedTokens;
+            Assert.Equal(alone, crowd.Run(Requests(crowd)));
+            Assert.True(crowd.Engine.Statistics.CachedTokens > cached + 300);
+        }
+    }
+
+    [Fact]
+    public void AnAdapterOfAnotherModelIsRefused()
+    {
+        TinyModel.Write(_path, context: Context);
+        using var one = new Served(_path, threads: 1, rows: 8, pages: 8, adapters: true);
+        using var other = new Served(_path, threads: 1, rows: 8, pages: 8);
+        FlintException fault = Assert.Throws<FlintException>(() => other.Engine.Submit(Request(0, one.Adapters[1])));
+        Assert.Equal((FaultSide.Caller, "unknown_adapter"), (fault.Side, fault.Code));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void AStepOfARealModelAllocatesNothing(bool adapters)
     {
         TinyModel.Write(_path, context: 1024);
-        using var served = new Served(_path, threads: 2, rows: 64, pages: 256, context: 1024);
+        using var served = new Served(_path, threads: 2, rows: 64, pages: 256, context: 1024, adapters: adapters);
         for (int i = 0; i < 6; i++)
         {
             served.Engine.Submit(new GenerationRequest
             {
                 Prompt = [.. Enumerable.Range(0, 20 + i).Select(t => t * 7 % 256)],
+                Adapter = served.Adapters[i % 3],
                 MaxTokens = 900,
                 IgnoreEos = true,
                 Stop = ["never to be found"],
@@ -81,12 +114,15 @@ public sealed class SameBitsTests : IDisposable
     }
 
     // Some begin alike, some score their prompts, some are greedy.
-    private static GenerationRequest Request(int i)
+    private static GenerationRequest Request(int i) => Request(i, null);
+
+    private static GenerationRequest Request(int i, ModelAdapter? adapter)
     {
         var random = new Random(i);
         int[] shared = [.. Enumerable.Range(0, i % 3 == 0 ? 70 : 0).Select(t => t * 11 % 256)];
         return new GenerationRequest
         {
+            Adapter = adapter,
             Prompt = [.. shared, .. Enumerable.Range(0, 10 + 7 * i).Select(_ => random.Next(256))],
             MaxTokens = i < 6 ? 90 + i : 16 + i,
             IgnoreEos = true,
@@ -102,21 +138,26 @@ public sealed class SameBitsTests : IDisposable
     {
         private readonly Model _model;
 
-        public Served(string path, int threads, int rows, int pages, int context = Context)
+        public Served(string path, int threads, int rows, int pages, int context = Context, bool adapters = false, bool cache = true)
         {
             GgufFile file = GgufFile.Open(path);
             _model = Model.Load(file, new ModelOptions
             {
                 Threads = threads, ContextLength = context, MaxBatchRows = rows, MaxSequences = 13, MaxLogitRows = 32,
             });
+            if (adapters) Adapters = [null, _model.LoadAdapter(LoraAdapters.Random(file, 1)), _model.LoadAdapter(LoraAdapters.Random(file, 2, rank: 20))];
             Engine = new EngineUnderTest(_model, Tokenizer.FromGguf(file.Metadata), new EngineOptions
             {
                 KvBytes = pages * KvPool.PageBytes(_model.Config.KvShape),
                 PromptRowsWhileDecoding = 32,
+                PrefixCache = cache,
             });
         }
 
         public EngineUnderTest Engine { get; }
+
+        /// <summary>None, and two where they were asked for.</summary>
+        public ModelAdapter?[] Adapters { get; } = new ModelAdapter?[3];
 
         /// <summary>All that each request got: a line per event, floats as bits.</summary>
         public List<string>[] Run(GenerationRequest[] requests)

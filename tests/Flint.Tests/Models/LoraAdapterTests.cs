@@ -70,6 +70,27 @@ public sealed unsafe class LoraAdapterTests : IDisposable
         Assert.Equal(["self_attn.q_proj"], config["target_modules"]!.AsArray().Select(n => (string)n!));
     }
 
+    // A whole matrix as B, beside the same matrix as the hub has it.
+    [Theory]
+    [InlineData("attn_q", "self_attn.q_proj")]
+    [InlineData("attn_k", "self_attn.k_proj")]
+    [InlineData("attn_v", "self_attn.v_proj")]
+    [InlineData("attn_output", "self_attn.o_proj")]
+    [InlineData("ffn_up", "mlp.up_proj")]
+    public void Writes_the_order_of_rows_of_a_real_model(string part, string module)
+    {
+        string shared = TestData.Shared("data/weights/stories260K-converted");
+        using GgufFile model = GgufFile.Open(Path.Combine(shared, "stories260K-f32.gguf"));
+        TensorInfo tensor = model.Tensors.Get($"blk.3.{part}.weight");
+        int columns = (int)tensor.Shape[0], rows = (int)tensor.Shape[1];
+        float[] matrix = new ReadOnlySpan<float>(tensor.Data, rows * columns).ToArray(), identity = new float[columns * columns];
+        for (int i = 0; i < columns; i++) identity[i * columns + i] = 1;
+        new LoraAdapter("llama", columns, [new(tensor.Name, columns, columns, rows, identity, matrix)]).SavePeft(_folder, model);
+        using SafetensorsFile written = SafetensorsFile.Open(Path.Combine(_folder, Weights)), hub = SafetensorsFile.Open(Path.Combine(shared, "hf-f32", "model.safetensors"));
+        TensorInfo expected = hub.Tensors.Get($"model.layers.3.{module}.weight", columns, rows), found = written.Tensors.Get($"base_model.model.model.layers.3.{module}.lora_B.weight", columns, rows);
+        Assert.Equal(new ReadOnlySpan<float>(expected.Data, rows * columns).ToArray(), new ReadOnlySpan<float>(found.Data, rows * columns).ToArray());
+    }
+
     // α and the rank may differ from module to module, and α may count by the root of the rank.
     [Theory]
     [InlineData("""{"alpha_pattern":{}}""", 2.0)]

@@ -39,6 +39,8 @@ internal sealed unsafe class SimulatedForward : ForwardPass
     /// <summary>Rows computed so far.</summary>
     public long Rows { get; private set; }
 
+    public override bool Has(ModelAdapter adapter) => false;
+
     public override void Forward(Batch batch)
     {
         Before?.Invoke(batch);
