@@ -24,14 +24,14 @@ internal sealed class PeftConfig
             throw Bad(path, $"expected an object, found {json.ValueKind}");
         string type = json.TryGetProperty("peft_type", out JsonElement t) && t.ValueKind == JsonValueKind.String ? t.GetString()! : "nothing";
         if (type != "LORA") throw Unsupported(path, $"peft_type is {type}; expected LORA");
-        foreach (string flag in (string[])["use_dora", "fan_in_fan_out"])
+        foreach (string flag in (string[])["use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"])
         {
             if (IsTrue(json, flag)) throw Unsupported(path, $"{flag} is set, which is not supported");
         }
 
         if (json.TryGetProperty("bias", out JsonElement bias) && bias.ValueKind == JsonValueKind.String && bias.GetString() != "none")
             throw Unsupported(path, "it trains biases, which is not supported; expected bias \"none\"");
-        foreach (string list in (string[])["modules_to_save", "trainable_token_indices", "target_parameters"])
+        foreach (string list in (string[])["modules_to_save", "trainable_token_indices", "target_parameters", "layer_replication", "alora_invocation_tokens"])
         {
             if (json.TryGetProperty(list, out JsonElement more) && more.ValueKind is not JsonValueKind.Null && !IsEmpty(more))
                 throw Unsupported(path, $"{list} is set, which is not supported");
