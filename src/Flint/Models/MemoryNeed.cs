@@ -15,8 +15,8 @@ public sealed record MemoryNeed(long WeightBytes, long MappedBytes, long KvBytes
     public static MemoryNeed Of(GgufFile file)
     {
         ModelConfig config = Family.Configure(file);
-        TensorInfo embedding = file.Tensors.Get("token_embd.weight");
-        bool tied = !file.Tensors.TryGet("output.weight", out _);
+        TensorInfo embedding = file.Tensors.Get(DecoderTensors.Embedding);
+        bool tied = !file.Tensors.TryGet(DecoderTensors.Head, out _);
         long packed = 0;
         foreach (TensorInfo tensor in file.Tensors)
         {

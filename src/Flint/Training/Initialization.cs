@@ -31,29 +31,21 @@ public static class Initialization
         if (metadata.FirstOrDefault(pair => pair.Key == "tokenizer.ggml.tokens").Value is not string[] { Length: > 0 } tokens)
             throw FlintException.Caller("no_tokenizer", "The tokenizer has no tokens.");
         ModelConfig config = shape.Config(tokens.Length);
-        string partial = path + ".partial";
-        try
+        AtomicFile.Write(path, stream =>
         {
-            using (var writer = new GgufWriter(new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20)))
-            {
-                shape.AddMetadata(writer, config);
-                writer.Add("general.type", "model");
-                writer.Add("general.name", name);
-                writer.Add("general.file_type", AllF32);
-                foreach ((string key, object value) in metadata) writer.Add(key, value);
-                writer.Add("tokenizer.chat_template", template);
-                DecoderTensor[] tensors = [.. DecoderTensors.Of(config, shape.Tied)];
-                foreach (DecoderTensor tensor in tensors) writer.AddTensor(tensor.Name, WeightType.F32, tensor.Shape);
-                writer.WriteHeader();
-                for (int i = 0; i < tensors.Length; i++) WriteTensor(writer, tensors[i], shape, new SplitMix(seed, (ulong)i));
-                writer.Finish();
-            }
-            File.Move(partial, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new FlintException(FaultSide.Machine, "file_unwritable", $"{path}: cannot be written: {e.Message}", e);
-        }
+            using var writer = new GgufWriter(stream);
+            shape.AddMetadata(writer, config);
+            writer.Add("general.type", "model");
+            writer.Add("general.name", name);
+            writer.Add("general.file_type", AllF32);
+            foreach ((string key, object value) in metadata) writer.Add(key, value);
+            writer.Add("tokenizer.chat_template", template);
+            DecoderTensor[] tensors = [.. DecoderTensors.Of(config, shape.Tied)];
+            foreach (DecoderTensor tensor in tensors) writer.AddTensor(tensor.Name, WeightType.F32, tensor.Shape);
+            writer.WriteHeader();
+            for (int i = 0; i < tensors.Length; i++) WriteTensor(writer, tensors[i], shape, new SplitMix(seed, (ulong)i));
+            writer.Finish();
+        });
     }
 
     private static void WriteTensor(GgufWriter writer, DecoderTensor tensor, ModelShape shape, SplitMix random)

@@ -93,44 +93,35 @@ internal static unsafe class TrainingFiles
     // A checkpoint of an adapter leaves out the weights that do not change: it is read beside the model.
     private static void Write(string path, GgufFile file, TrainedTensors trained, bool moments, bool frozen, Action<GgufWriter>? more)
     {
-        string partial = path + ".part";
-        try
+        AtomicFile.Write(path, stream =>
         {
-            using (var writer = new GgufWriter(new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20)))
+            using var writer = new GgufWriter(stream);
+            foreach ((string key, object value) in file.Metadata)
             {
-                foreach ((string key, object value) in file.Metadata)
-                {
-                    if (!key.StartsWith(Prefix, StringComparison.Ordinal) && key != "general.alignment") writer.Add(key, value);
-                }
-
-                more?.Invoke(writer);
-                TensorInfo[] others = frozen ? [.. file.Tensors.Where(t => trained.Find(t.Name) is null && !IsMoment(t.Name))] : [];
-                foreach (TrainedTensor tensor in trained.All) writer.AddTensor(tensor.Name, WeightType.F32, tensor.Shape);
-                foreach (TrainedTensor tensor in moments ? trained.All : [])
-                {
-                    writer.AddTensor(tensor.Name + FirstMoment, WeightType.F32, tensor.Shape);
-                    writer.AddTensor(tensor.Name + SecondMoment, WeightType.F32, tensor.Shape);
-                }
-
-                foreach (TensorInfo tensor in others) writer.AddTensor(tensor.Name, tensor.Type, tensor.Shape);
-                writer.WriteHeader();
-                foreach (TrainedTensor tensor in trained.All) Put(writer, (byte*)trained.ValuesOf(tensor), tensor.Count * sizeof(float));
-                foreach (TrainedTensor tensor in moments ? trained.All : [])
-                {
-                    Put(writer, (byte*)(trained.FirstMoments + tensor.Offset), tensor.Count * sizeof(float));
-                    Put(writer, (byte*)(trained.SecondMoments + tensor.Offset), tensor.Count * sizeof(float));
-                }
-
-                foreach (TensorInfo tensor in others) Put(writer, tensor.Data, tensor.Bytes);
-                writer.Finish();
+                if (!key.StartsWith(Prefix, StringComparison.Ordinal) && key != "general.alignment") writer.Add(key, value);
             }
 
-            File.Move(partial, path, overwrite: true);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new FlintException(FaultSide.Machine, "write_failed", $"{path} could not be written: {e.Message}", e);
-        }
+            more?.Invoke(writer);
+            TensorInfo[] others = frozen ? [.. file.Tensors.Where(t => trained.Find(t.Name) is null && !IsMoment(t.Name))] : [];
+            foreach (TrainedTensor tensor in trained.All) writer.AddTensor(tensor.Name, WeightType.F32, tensor.Shape);
+            foreach (TrainedTensor tensor in moments ? trained.All : [])
+            {
+                writer.AddTensor(tensor.Name + FirstMoment, WeightType.F32, tensor.Shape);
+                writer.AddTensor(tensor.Name + SecondMoment, WeightType.F32, tensor.Shape);
+            }
+
+            foreach (TensorInfo tensor in others) writer.AddTensor(tensor.Name, tensor.Type, tensor.Shape);
+            writer.WriteHeader();
+            foreach (TrainedTensor tensor in trained.All) Put(writer, (byte*)trained.ValuesOf(tensor), tensor.Count * sizeof(float));
+            foreach (TrainedTensor tensor in moments ? trained.All : [])
+            {
+                Put(writer, (byte*)(trained.FirstMoments + tensor.Offset), tensor.Count * sizeof(float));
+                Put(writer, (byte*)(trained.SecondMoments + tensor.Offset), tensor.Count * sizeof(float));
+            }
+
+            foreach (TensorInfo tensor in others) Put(writer, tensor.Data, tensor.Bytes);
+            writer.Finish();
+        });
     }
 
     private static bool IsMoment(string name) => name.EndsWith(FirstMoment, StringComparison.Ordinal) || name.EndsWith(SecondMoment, StringComparison.Ordinal);

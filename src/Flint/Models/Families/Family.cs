@@ -82,7 +82,7 @@ internal static class Family
 
     private static int VocabularySize(GgufFile file, int width)
     {
-        if (!file.Tensors.TryGet("token_embd.weight", out TensorInfo? embedding))
+        if (!file.Tensors.TryGet(DecoderTensors.Embedding, out TensorInfo? embedding))
             throw FlintException.File("missing_tensor", $"{file.Path}: tensor token_embd.weight is missing.");
         if (embedding.Shape.Length != 2 || embedding.Shape[0] != width || embedding.Shape[1] is < 1 or > int.MaxValue / 64)
             throw Inconsistent(file, $"tensor token_embd.weight has shape [{string.Join(", ", embedding.Shape)}]; expected [{width}, vocabulary]");
