@@ -6,10 +6,15 @@ namespace Flint.App.Nano;
 /// <summary>Word problems of one to four steps. The thoughts do one small calculation after the other.</summary>
 internal static partial class Arithmetic
 {
-    // How hard the problems are. Sums have up to three digits and products two by one, with no digit-wise work in the thoughts.
-    private const int TwoSteps = 40, ThreeSteps = 35;
-    private const int SmallStart = 90, BigStart = 450, BigShare = 45;
-    private const int MaxChange = 180, MaxFactor = 9, MaxPrice = 49, MaxPerBox = 40, MaxShared = 120;
+    private const int TwoSteps = 40, ThreeSteps = 35, LargePercent = 50;
+
+    /// <summary>How large the numbers of a problem are, at most; the thoughts have no digit-wise work, so large ones are hard.</summary>
+    private sealed record Sizes(int Amount, int Change, int Factor, int Each, int Shared)
+    {
+        internal static Sizes Small { get; } = new(60, 40, 5, 15, 20);
+
+        internal static Sizes Large { get; } = new(300, 120, 9, 30, 60);
+    }
 
     /// <summary>A problem and its solution, as it is being built.</summary>
     private sealed class Problem(string kind)
@@ -58,17 +63,18 @@ internal static partial class Arithmetic
         NanoRandom random = item.Random;
         int at = random.Below(100);
         int steps = at < TwoSteps ? 2 : at < TwoSteps + ThreeSteps ? 3 : 4;
+        Sizes size = random.Chance(LargePercent) ? Sizes.Large : Sizes.Small;
         Problem problem = random.Below(20) switch
         {
-            < 6 => Stock(random, steps),
-            < 9 => Shop(random, steps),
-            < 11 => Journey(random, steps),
-            < 13 => Ages(random, steps),
-            < 15 => Compare(random, steps),
-            < 17 => Savings(random, steps),
-            < 18 => Book(random, steps),
-            < 19 => Boxes(random, steps),
-            _ => Bare(random, steps),
+            < 6 => Stock(random, size, steps),
+            < 9 => Shop(random, size, steps),
+            < 11 => Journey(random, size, steps),
+            < 13 => Ages(random, size, steps),
+            < 15 => Compare(random, size, steps),
+            < 17 => Savings(random, size, steps),
+            < 18 => Book(random, size, steps),
+            < 19 => Boxes(random, size, steps),
+            _ => Bare(random, size, steps),
         };
         item.Key(problem.Key).User(problem.Text.ToString());
         item.Assistant(Reasoning(problem, item.Strength), problem.Answer);
@@ -96,19 +102,19 @@ internal static partial class Arithmetic
         return text.Append(" Check: ").Append(problem.Steps[^1].Check).Append(". The answer is ").Append(problem.Value).Append('.').ToString();
     }
 
-    private static int Amount(NanoRandom random) => random.Chance(BigShare) ? random.Range(100, BigStart) : random.Range(12, SmallStart);
+    private static int Amount(NanoRandom random, Sizes size) => random.Range(12, size.Amount);
 
     // A sum that is written out; calculations in one line for those who only want to know.
-    private static Problem Bare(NanoRandom random, int steps)
+    private static Problem Bare(NanoRandom random, Sizes size, int steps)
     {
         var problem = new Problem("bare");
-        int value = Amount(random);
+        int value = Amount(random, size);
         var sum = new StringBuilder($"{value}");
         problem.Start(value, "I work from left to right.");
         for (int i = 1; i < steps; i++)
         {
             bool up = random.Chance(50) || problem.Value < 24;
-            int change = random.Range(5, up ? MaxChange : Math.Min(MaxChange, problem.Value - 1));
+            int change = random.Range(5, up ? size.Change : Math.Min(size.Change, problem.Value - 1));
             sum.Append(up ? " + " : " - ").Append(change);
             problem.Then(up ? '+' : '-', change, up ? "plus" : "minus", up ? $"I add {change}" : $"I take {change} away");
         }
@@ -118,7 +124,7 @@ internal static partial class Arithmetic
         return problem;
     }
 
-    private static Problem Stock(NanoRandom random, int steps)
+    private static Problem Stock(NanoRandom random, Sizes size, int steps)
     {
         var problem = new Problem("stock");
         Person person = random.Pick(People);
@@ -127,7 +133,7 @@ internal static partial class Arithmetic
         if (random.Chance(30))
         {
             string container = random.Pick(["boxes", "bags", "baskets", "jars"]);
-            int boxes = random.Range(2, MaxFactor), each = random.Range(4, MaxPerBox);
+            int boxes = random.Range(2, size.Factor), each = random.Range(4, size.Each);
             problem.Add(random.Below(3) switch
             {
                 0 => $"{person.Name} has {boxes} {container} with {each} {things} in each.",
@@ -139,7 +145,7 @@ internal static partial class Arithmetic
         }
         else
         {
-            int start = Amount(random);
+            int start = Amount(random, size);
             problem.Add(random.Below(5) switch
             {
                 0 => $"{person.Name} has {start} {things}.",
@@ -151,10 +157,10 @@ internal static partial class Arithmetic
             problem.Start(start, $"At first there are {start} {things}.");
         }
         bool share = random.Chance(20);
-        for (; left > (share ? 1 : 0); left--) StockChange(problem, random, person, things);
-        if (left == 0 || !Share(problem, random, person, things))
+        for (; left > (share ? 1 : 0); left--) StockChange(problem, random, size, person, things);
+        if (left == 0 || !Share(problem, random, size, person, things))
         {
-            if (left > 0) StockChange(problem, random, person, things);
+            if (left > 0) StockChange(problem, random, size, person, things);
             problem.Add(random.Below(4) switch
             {
                 0 => $"How many {things} does {person.Name} have now?",
@@ -167,13 +173,13 @@ internal static partial class Arithmetic
         return problem;
     }
 
-    private static void StockChange(Problem problem, NanoRandom random, Person person, string things)
+    private static void StockChange(Problem problem, NanoRandom random, Sizes size, Person person, string things)
     {
         int kind = random.Below(10);
         string he = person.HeBig;
         if (kind < 4 && problem.Value > 14)
         {
-            int change = random.Range(3, Math.Min(MaxChange, problem.Value - 2));
+            int change = random.Range(3, Math.Min(size.Change, problem.Value - 2));
             Person other = Other(random, person);
             (string sentence, string say, string label) = random.Below(5) switch
             {
@@ -188,7 +194,7 @@ internal static partial class Arithmetic
         }
         else if (kind < 8 || problem.Value > 300)
         {
-            int change = random.Range(3, MaxChange);
+            int change = random.Range(3, size.Change);
             Person other = Other(random, person);
             (string sentence, string say, string label) = random.Below(5) switch
             {
@@ -213,13 +219,13 @@ internal static partial class Arithmetic
         }
     }
 
-    private static bool Share(Problem problem, NanoRandom random, Person person, string things)
+    private static bool Share(Problem problem, NanoRandom random, Sizes size, Person person, string things)
     {
-        int first = random.Range(2, MaxFactor);
-        for (int i = 0; i < MaxFactor - 1; i++)
+        int first = random.Range(2, size.Factor);
+        for (int i = 0; i < size.Factor - 1; i++)
         {
-            int friends = 2 + (first - 2 + i) % (MaxFactor - 1);
-            if (problem.Value % friends != 0 || problem.Value / friends is < 2 or > MaxShared) continue;
+            int friends = 2 + (first - 2 + i) % (size.Factor - 1);
+            if (problem.Value % friends != 0 || problem.Value / friends < 2 || problem.Value / friends > size.Shared) continue;
             string who = random.Pick(["friends", "children", "neighbours"]);
             problem.Add(random.Below(3) switch
             {
@@ -249,12 +255,12 @@ internal static partial class Arithmetic
         ("pencil", "pencils"), ("ticket", "tickets"), ("cake", "cakes"), ("plate", "plates"), ("scarf", "scarves"), ("basket", "baskets"), ("toy", "toys"),
     ];
 
-    private static Problem Shop(NanoRandom random, int steps)
+    private static Problem Shop(NanoRandom random, Sizes size, int steps)
     {
         var problem = new Problem("shop");
         Person person = random.Pick(People);
         var goods = random.Sample(Goods, 2);
-        int count = random.Range(2, MaxFactor), price = random.Range(3, MaxPrice);
+        int count = random.Range(2, size.Factor), price = random.Range(3, size.Each);
         if (steps == 2)
         {
             problem.Add(random.Below(3) switch
@@ -266,16 +272,16 @@ internal static partial class Arithmetic
             int cost = problem.Step(count, '*', price, goods[0].Many, $"{count} {goods[0].Many} cost {price} coins each");
             if (random.Chance(50))
             {
-                int extra = random.Range(5, MaxChange);
+                int extra = random.Range(5, size.Change);
                 problem.Add($"{person.HeBig} also buys {A(goods[1].One)} for {extra} coins. How many coins does {person.He} pay in all?");
                 problem.Then('+', extra, "with the " + goods[1].One, $"The {goods[1].One} costs {extra} coins more");
                 problem.Answer = $"{person.Name} pays {problem.Value} coins.";
             }
             else
-                Change(problem, random, person, cost);
+                Change(problem, random, size, person, cost);
             return problem;
         }
-        int second = random.Range(2, MaxFactor), other = random.Range(3, MaxPrice);
+        int second = random.Range(2, size.Factor), other = random.Range(3, size.Each);
         problem.Add(random.Below(3) switch
         {
             0 => $"{person.Name} buys {count} {goods[0].Many} at {price} coins each and {second} {goods[1].Many} at {other} coins each.",
@@ -291,24 +297,24 @@ internal static partial class Arithmetic
             problem.Answer = $"{person.Name} pays {sum} coins.";
         }
         else
-            Change(problem, random, person, sum);
+            Change(problem, random, size, person, sum);
         return problem;
     }
 
-    private static void Change(Problem problem, NanoRandom random, Person person, int cost)
+    private static void Change(Problem problem, NanoRandom random, Sizes size, Person person, int cost)
     {
-        int given = cost + random.Range(3, MaxChange);
+        int given = cost + random.Range(3, size.Change);
         problem.Add($"{person.HeBig} has {given} coins. How many coins are left after paying?");
         problem.Step(given, '-', cost, "left", $"Of the {given} coins {cost} are paid");
         problem.Answer = $"{person.Name} has {problem.Value} coins left.";
     }
 
-    private static Problem Journey(NanoRandom random, int steps)
+    private static Problem Journey(NanoRandom random, Sizes size, int steps)
     {
         var problem = new Problem("journey");
         string who = random.Chance(50) ? random.Pick(People).Name : "the " + random.Pick(["train", "bus", "ship", "truck"]);
         string name = Big(who);
-        int days = random.Range(2, MaxFactor), each = random.Range(8, 60), more = random.Range(5, MaxChange);
+        int days = random.Range(2, size.Factor), each = random.Range(8, size.Each), more = random.Range(5, size.Change);
         problem.Add(random.Below(3) switch
         {
             0 => $"{name} travels {each} km every day for {days} days.",
@@ -327,10 +333,10 @@ internal static partial class Arithmetic
             problem.Answer = $"{name} travels {problem.Value} km.";
             return problem;
         }
-        int whole = problem.Value + random.Range(5, MaxChange);
+        int whole = problem.Value + random.Range(5, size.Change);
         if (steps == 4)
         {
-            int back = random.Range(3, Math.Min(60, problem.Value - 1));
+            int back = random.Range(3, Math.Min(size.Change, problem.Value - 1));
             problem.Add($"After that {who} goes back {back} km.");
             problem.Then('-', back, "back", $"{back} km go back");
         }
@@ -340,7 +346,7 @@ internal static partial class Arithmetic
         return problem;
     }
 
-    private static Problem Ages(NanoRandom random, int steps)
+    private static Problem Ages(NanoRandom random, Sizes size, int steps)
     {
         var problem = new Problem("ages");
         Person[] people = random.Sample(People, 3);

@@ -6,13 +6,13 @@ namespace Flint.App.Nano;
 /// <summary>Further kinds of word problems, and the reading of answers.</summary>
 internal static partial class Arithmetic
 {
-    private static Problem Compare(NanoRandom random, int steps)
+    private static Problem Compare(NanoRandom random, Sizes size, int steps)
     {
         var problem = new Problem("compare");
         Person[] people = random.Sample(People, 3);
         (string a, string b, string c) = (people[0].Name, people[1].Name, people[2].Name);
         string things = random.Pick(Countables);
-        int start = Amount(random), more = random.Range(4, Math.Min(MaxChange, start));
+        int start = Amount(random, size), more = random.Range(4, Math.Min(size.Change, start));
         problem.Add($"{a} has {start} {things}.");
         problem.Start(start, $"{a} has {start}.");
         problem.Add(random.Chance(50) ? $"{b} has {more} more than {a}." : $"{b} has {more} {things} more than {a}.");
@@ -24,7 +24,7 @@ internal static partial class Arithmetic
             problem.Answer = $"Together they have {problem.Value} {things}.";
             return problem;
         }
-        int fewer = random.Range(3, Math.Min(MaxChange, second - 3));
+        int fewer = random.Range(3, Math.Min(size.Change, second - 3));
         problem.Add(random.Chance(50) ? $"{c} has {fewer} fewer than {b}." : $"{c} has {fewer} {things} less than {b}.");
         int third = problem.Step(second, '-', fewer, c, $"{c} has {fewer} fewer than {b}");
         if (steps == 3)
@@ -42,12 +42,12 @@ internal static partial class Arithmetic
         return problem;
     }
 
-    private static Problem Savings(NanoRandom random, int steps)
+    private static Problem Savings(NanoRandom random, Sizes size, int steps)
     {
         var problem = new Problem("savings");
         Person person = random.Pick(People);
         string unit = random.Pick(["week", "month", "day"]);
-        int times = random.Range(2, MaxFactor), each = random.Range(4, MaxPrice);
+        int times = random.Range(2, size.Factor), each = random.Range(4, size.Each);
         problem.Add(random.Below(3) switch
         {
             0 => $"{person.Name} saves {each} coins every {unit} for {times} {unit}s.",
@@ -57,17 +57,17 @@ internal static partial class Arithmetic
         problem.Step(times, '*', each, "saved", $"{times} {unit}s bring {each} coins each");
         if (steps >= 3)
         {
-            int had = random.Range(5, MaxChange);
+            int had = random.Range(5, size.Change);
             problem.Add($"{person.HeBig} already had {had} coins before.");
             problem.Then('+', had, "with the old coins", $"The {had} old coins come to it");
         }
         string thing = random.Pick(Things);
-        int spent = random.Range(3, Math.Min(MaxChange, problem.Value - 1));
+        int spent = random.Range(3, Math.Min(size.Change, problem.Value - 1));
         problem.Add($"Then {person.He} buys {A(thing)} for {spent} coins.");
         problem.Then('-', spent, thing, $"The {thing} costs {spent}");
         if (steps == 4)
         {
-            int gift = random.Range(3, MaxChange);
+            int gift = random.Range(3, size.Change);
             problem.Add($"{person.HeBig} gets {gift} coins as a gift.");
             problem.Then('+', gift, "gift", $"The gift is {gift}");
         }
@@ -76,13 +76,13 @@ internal static partial class Arithmetic
         return problem;
     }
 
-    private static Problem Book(NanoRandom random, int steps)
+    private static Problem Book(NanoRandom random, Sizes size, int steps)
     {
         var problem = new Problem("book");
         Person person = random.Pick(People);
-        int days = random.Range(2, MaxFactor), each = random.Range(6, 45);
-        int read = days * each, extra = steps >= 3 ? random.Range(3, 60) : 0, last = steps == 4 ? random.Range(3, 60) : 0;
-        int pages = read + extra + last + random.Range(5, MaxChange);
+        int days = random.Range(2, size.Factor), each = random.Range(6, size.Each);
+        int read = days * each, extra = steps >= 3 ? random.Range(3, size.Change) : 0, last = steps == 4 ? random.Range(3, size.Change) : 0;
+        int pages = read + extra + last + random.Range(5, size.Change);
         problem.Add(random.Chance(50) ? $"A book has {pages} pages." : $"{person.Name} has a book of {pages} pages.");
         problem.Add($"{person.Name} reads {each} pages a day for {days} days.");
         problem.Step(days, '*', each, "read", $"{days} days bring {each} pages each");
@@ -102,16 +102,16 @@ internal static partial class Arithmetic
         return problem;
     }
 
-    private static Problem Boxes(NanoRandom random, int steps)
+    private static Problem Boxes(NanoRandom random, Sizes size, int steps)
     {
         var problem = new Problem("boxes");
         string things = random.Pick(Countables);
-        int shelves = random.Range(3, MaxFactor), each = random.Range(6, MaxPerBox), into = random.Range(2, MaxFactor);
+        int shelves = random.Range(3, size.Factor), each = random.Range(6, size.Each), into = random.Range(2, size.Factor);
         problem.Add($"A shop has {shelves} shelves with {each} {things} on each.");
         int all = problem.Step(shelves, '*', each, "shelves", $"{shelves} shelves hold {each} {things} each");
         if (steps == 4)
         {
-            int more = random.Range(4, MaxChange);
+            int more = random.Range(4, size.Change);
             problem.Add($"A cart brings {more} more.");
             all = problem.Then('+', more, "cart", $"The cart brings {more} more");
         }

@@ -6,7 +6,7 @@ namespace Flint.App.Nano;
 /// <summary>Small work on lists: sorting, counting, reversing, comparing, finding.</summary>
 internal static class Lists
 {
-    private const int MostItems = 8;
+    private const int MostItems = 6;
 
     // Sorted by letters nowhere but here: all words begin with different letters where the first letter decides.
     private static readonly string[] Words = [.. Animals, .. Fruits, .. Colours, .. Things];
@@ -45,7 +45,7 @@ internal static class Lists
 
     private static int[] Numbers(NanoRandom random, int least)
     {
-        int count = random.Range(least, 7), most = random.Pick([20, 99, 99, 500, 999]);
+        int count = random.Range(least, MostItems), most = random.Pick([20, 50, 99, 99, 300]);
         var numbers = new HashSet<int>();
         while (numbers.Count < count) numbers.Add(random.Range(1, most));
         int[] array = [.. numbers];
@@ -81,7 +81,7 @@ internal static class Lists
     private static void SortWords(ItemBuilder item)
     {
         NanoRandom random = item.Random;
-        int count = random.Range(3, 6);
+        int count = random.Range(3, 5);
         var words = new List<string>();
         while (words.Count < count)
         {
@@ -166,7 +166,7 @@ internal static class Lists
     private static void Reverse(ItemBuilder item)
     {
         NanoRandom random = item.Random;
-        string[] list = random.Chance(50) ? random.Sample(Words, random.Range(3, MostItems - 1)) : [.. Numbers(random, 3).Select(n => $"{n}")];
+        string[] list = random.Chance(50) ? random.Sample(Words, random.Range(3, MostItems)) : [.. Numbers(random, 3).Select(n => $"{n}")];
         string text = string.Join(", ", list);
         string user = random.Pick([$"Reverse this list: {text}", $"Write this list backwards: {text}", $"{text}\nTurn the list around.", $"Give this list from the last to the first: {text}", $"Reverse the order of {text}."]);
         string[] back = [.. list];

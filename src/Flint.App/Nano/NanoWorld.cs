@@ -12,7 +12,7 @@ public static class NanoWorld
     // Of 1,000 training examples, by number. Needles are long: few of them are many tokens.
     private static readonly (string Task, int Share)[] Mix =
     [
-        ("arithmetic", 295), ("reading", 160), ("needle", 38), ("json", 105), ("tools", 112), ("chat", 120), ("lists", 130), ("facts", 40),
+        ("arithmetic", 270), ("reading", 160), ("needle", 35), ("json", 105), ("tools", 110), ("chat", 110), ("lists", 140), ("facts", 70),
     ];
 
     // How much the answers of training examples are thought over, in percent; the rest is high, what a model does unasked.
