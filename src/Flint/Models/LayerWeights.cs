@@ -65,7 +65,7 @@ internal sealed unsafe class LayerWeights : IDisposable
 /// Binds the tensors of a file to a model: names and shapes checked, matrices packed, and every tensor of the file accounted for,
 /// since one that nobody reads means another model than the file holds.
 /// </summary>
-internal sealed unsafe class WeightBinder(GgufFile file, Team team)
+internal sealed unsafe class WeightBinder(GgufFile file, Team team, PackedCopy? copy)
 {
     private readonly HashSet<string> _bound = [];
     private readonly List<NativeBuffer> _vectors = [];
@@ -94,6 +94,7 @@ internal sealed unsafe class WeightBinder(GgufFile file, Team team)
     {
         if (!WeightTypes.IsSupported(info.Type))
             throw FlintException.File("unsupported_weight_type", $"{info.File}: tensor {info.Name} is in {WeightTypes.Name(info.Type)}, which is not supported.");
+        if (copy?.Matrix(info, outputs, inputs) is { } packed) return packed;
         try
         {
             return PackedMatrix.Pack(team, info.Type, info.Data, outputs, inputs);

@@ -20,8 +20,11 @@ public sealed unsafe class Model : IDisposable
     private readonly LaneBody _codes;
     private int _logitRows;
 
-    private Model(GgufFile file, ModelConfig config, ModelOptions options, Team team, ModelWeights weights)
+    private readonly PackedCopy? _copy;
+
+    private Model(GgufFile file, ModelConfig config, ModelOptions options, Team team, ModelWeights weights, PackedCopy? copy)
     {
+        _copy = copy;
         File = file;
         Config = config;
         Options = options;
@@ -44,6 +47,12 @@ public sealed unsafe class Model : IDisposable
 
     /// <summary>The file it came from; stays open, since token embeddings are read from it.</summary>
     public GgufFile File { get; }
+
+    /// <summary>Whether the weights are those of a <see cref="PackedCopy"/>.</summary>
+    public bool HasPackedCopy => _copy is not null;
+
+    /// <summary>Why a packed copy that is there is not used; null where there is none, or it is used.</summary>
+    public string? PackedCopyFault { get; private init; }
 
     /// <summary>Threads that compute.</summary>
     public int Threads => _team.Count;
@@ -82,14 +91,16 @@ public sealed unsafe class Model : IDisposable
         config = config with { ContextLength = context };
         var team = new Team(options.Threads);
         ModelWeights? weights = null;
+        PackedCopy? copy = PackedCopy.Find(file, out string? passedOver);
         try
         {
-            weights = ModelWeights.Load(file, config, team);
-            return new Model(file, config, options, team, weights);
+            weights = ModelWeights.Load(file, config, team, copy);
+            return new Model(file, config, options, team, weights, copy) { PackedCopyFault = passedOver };
         }
         catch
         {
             weights?.Dispose();
+            copy?.Dispose();
             team.Dispose();
             throw;
         }
@@ -143,6 +154,7 @@ public sealed unsafe class Model : IDisposable
     {
         _team.Dispose();
         _weights.Dispose();
+        _copy?.Dispose();
         _adapters.Dispose();
         _workspace.Dispose();
         _experts?.Dispose();

@@ -31,9 +31,9 @@ internal sealed unsafe class ModelWeights : IDisposable
     /// <summary>Bytes of the packed matrices.</summary>
     public long Bytes => Head.Bytes + Layers.Sum(l => l.Matrices.Sum(m => m.Bytes));
 
-    public static ModelWeights Load(GgufFile file, ModelConfig c, Team team)
+    public static ModelWeights Load(GgufFile file, ModelConfig c, Team team, PackedCopy? copy)
     {
-        var binder = new WeightBinder(file, team);
+        var binder = new WeightBinder(file, team, copy);
         var layers = new List<LayerWeights>(c.Layers);
         PackedMatrix? head = null;
         try
