@@ -23,14 +23,15 @@ internal static class Nano
         var items = Verb.Range(new Option<int>("--items") { Description = "How many examples.", Required = true, HelpName = "N" }, 1, NanoData.MaxItems);
         var output = new Option<string>("--out", "-o") { Description = "The file to write.", Required = true, HelpName = "FILE" };
         Option<string?> task = TaskOption();
-        var command = new Command("data", "Write training examples as JSON lines of chat messages.") { seed, items, output, task };
+        Option<int> stage = Verb.Range(new Option<int>("--stage") { Description = "For which stage of training; they differ in how sums are worked out.", DefaultValueFactory = _ => NanoWorld.Stages, HelpName = "N" }, 1, NanoWorld.Stages);
+        var command = new Command("data", "Write training examples as JSON lines of chat messages.") { seed, items, output, task, stage };
         command.SetAction(parsed =>
         {
             string? skill = parsed.GetValue(task);
             if (skill is not null) NanoWorld.CheckTask(skill);
             string path = parsed.GetRequiredValue(output);
             using (var file = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.Read, BufferBytes))
-                NanoData.Write(file, parsed.GetValue(seed), parsed.GetValue(items), skill);
+                NanoData.Write(file, parsed.GetValue(seed), parsed.GetValue(items), skill, parsed.GetValue(stage));
             Console.WriteLine($"{path}: {parsed.GetValue(items)} examples, {Sizes.Text(new FileInfo(path).Length)}");
         });
         return command;

@@ -23,7 +23,7 @@ internal static partial class Arithmetic
 
         internal StringBuilder Text { get; } = new();
 
-        internal List<(string Label, string Say, string Sum, int Result, string Check)> Steps { get; } = [];
+        internal List<(string Label, string Say, string Sum, string Work, string Check)> Steps { get; } = [];
 
         internal string Opening { get; set; } = "";
 
@@ -52,7 +52,7 @@ internal static partial class Arithmetic
         {
             int result = operation switch { '+' => left + right, '-' => left - right, '*' => left * right, _ => left / right };
             char back = operation switch { '+' => '-', '-' => '+', '*' => '/', _ => '*' };
-            Steps.Add((label, say, $"{left} {operation} {right} = {result}", result, $"{result} {back} {right} = {left}"));
+            Steps.Add((label, say, $"{left} {operation} {right} = {result}", WrittenSum.Work(left, operation, right), $"{result} {back} {right} = {left}"));
             _key.Append(' ').Append(left).Append(operation).Append(right);
             return Value = result;
         }
@@ -77,7 +77,7 @@ internal static partial class Arithmetic
             _ => Bare(random, size, steps),
         };
         item.Key(problem.Key).User(problem.Text.ToString());
-        item.Assistant(Reasoning(problem, item.Strength), problem.Answer);
+        item.Assistant(item.Stage > 1 && item.Strength == Strength.High ? Written(problem) : Reasoning(problem, item.Strength), problem.Answer);
         return item.Build();
     }
 
@@ -100,6 +100,19 @@ internal static partial class Arithmetic
         foreach (var step in problem.Steps)
             text.Append(text.Length == 0 ? "" : " ").Append(step.Say).Append(", so ").Append(step.Sum).Append('.');
         return text.Append(" Check: ").Append(problem.Steps[^1].Check).Append(". The answer is ").Append(problem.Value).Append('.').ToString();
+    }
+
+    // Every sum worked out digit by digit.
+    private static string Written(Problem problem)
+    {
+        var text = new StringBuilder(problem.Opening);
+        foreach (var step in problem.Steps)
+        {
+            text.Append(text.Length == 0 ? "" : " ").Append(step.Say);
+            text.Append(step.Work.Length == 0 ? ", so " : $". {step.Sum[..step.Sum.IndexOf('=')].TrimEnd()}: {step.Work}, so ").Append(step.Sum).Append('.');
+        }
+
+        return text.Append(" The answer is ").Append(problem.Value).Append('.').ToString();
     }
 
     private static int Amount(NanoRandom random, Sizes size) => random.Range(12, size.Amount);

@@ -77,7 +77,7 @@ internal static partial class Chat
             int kind = random.Below(10);
             if (remembers && kind < 3) Tell(talk);
             else if (remembers && kind < 6) Recall(talk);
-            else if (!pure && talk.Rule == Rule.None && random.Chance(AsidePercent)) item.Append(NanoWorld.MakeTraining(random.Pick(Asides), random, item.Strength));
+            else if (!pure && talk.Rule == Rule.None && random.Chance(AsidePercent)) item.Append(NanoWorld.MakeTraining(random.Pick(Asides), item));
             else Chatter(talk);
         }
         if (remembers) Recall(talk);

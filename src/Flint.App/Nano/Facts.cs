@@ -14,10 +14,10 @@ internal static class Facts
 
     internal static int Count => All.Length;
 
-    internal static NanoItem Make(ItemBuilder item)
+    internal static NanoItem Make(ItemBuilder item, bool heldOut)
     {
         NanoRandom random = item.Random;
-        int rounds = random.Chance(30) ? 2 : 1;
+        int rounds = random.Chance(30) && !heldOut ? 2 : 1;
         for (int i = 0; i < rounds; i++)
         {
             Fact fact = random.Pick(All);

@@ -13,9 +13,9 @@ internal static class Lists
 
     private static readonly string[] Spelled = [.. Animals, .. Fruits, .. Colours, .. Days.Select(d => d.ToLowerInvariant()), .. Instruments];
 
-    internal static NanoItem Make(ItemBuilder item)
+    internal static NanoItem Make(ItemBuilder item, bool heldOut)
     {
-        int rounds = item.Random.Chance(25) ? 2 : 1;
+        int rounds = item.Random.Chance(25) && !heldOut ? 2 : 1;
         for (int i = 0; i < rounds; i++) Task(item);
         return item.Build();
     }

@@ -19,12 +19,13 @@ public static class NanoData
     /// <param name="seed">Names the data set.</param>
     /// <param name="items">How many.</param>
     /// <param name="task">Of one skill only; null for the mix.</param>
-    public static void Write(Stream output, ulong seed, int items, string? task)
+    /// <param name="stage">Of which stage of training.</param>
+    public static void Write(Stream output, ulong seed, int items, string? task, int stage = NanoWorld.Stages)
     {
         using var writer = new Utf8JsonWriter(output, Unescaped);
         for (int i = 0; i < items; i++)
         {
-            WriteLine(writer, NanoWorld.Train(seed, task, i));
+            WriteLine(writer, NanoWorld.Train(seed, task, i, stage));
             if (writer.BytesPending > FlushBytes) writer.Flush();
             writer.Flush();
             output.WriteByte((byte)'\n');

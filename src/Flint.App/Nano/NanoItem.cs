@@ -48,7 +48,7 @@ public sealed class NanoItem
 }
 
 /// <summary>Puts an item together, turn by turn.</summary>
-internal sealed class ItemBuilder(string task, NanoRandom random, Strength strength)
+internal sealed class ItemBuilder(string task, NanoRandom random, Strength strength, int stage)
 {
     private const int ForgetPercent = 30;
 
@@ -57,11 +57,14 @@ internal sealed class ItemBuilder(string task, NanoRandom random, Strength stren
     private readonly StringBuilder _key = new(task);
 
     /// <summary>An empty one for the same.</summary>
-    internal ItemBuilder Anew() => new(task, Random, Strength);
+    internal ItemBuilder Anew() => new(task, Random, Strength, Stage);
 
     internal NanoRandom Random { get; } = random;
 
     internal Strength Strength { get; } = strength;
+
+    /// <summary>The stage of training it is for.</summary>
+    internal int Stage { get; } = stage;
 
     internal string? Schema { get; set; }
 

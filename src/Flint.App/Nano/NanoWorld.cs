@@ -25,6 +25,12 @@ public static class NanoWorld
 
     private const ulong TrainingStream = 1, HeldOutStream = 2, MixStream = 3;
 
+    /// <summary>
+    /// The stages that nano is trained in: from the second on, sums in full thoughts are worked out digit by digit. What is asked is
+    /// the same in all.
+    /// </summary>
+    public const int Stages = 2;
+
     /// <summary>The skills of the training mix.</summary>
     public static IReadOnlyList<string> Tasks { get; } = [.. Mix.Select(m => m.Task)];
 
@@ -48,13 +54,17 @@ public static class NanoWorld
     }
 
     /// <summary>A training example; of the mix when no skill is named.</summary>
+    /// <param name="seed">Names the set.</param>
+    /// <param name="task">The skill; null for the mix.</param>
+    /// <param name="index">Which example.</param>
+    /// <param name="stage">Which of the <see cref="Stages"/>.</param>
     /// <exception cref="FlintException">Caller: no such skill.</exception>
-    public static NanoItem Train(ulong seed, string? task, long index) =>
-        Draw(seed, task ?? TaskAt(seed, index), index, heldOut: false);
+    public static NanoItem Train(ulong seed, string? task, long index, int stage = Stages) =>
+        Draw(seed, task ?? TaskAt(seed, index), index, heldOut: false, stage);
 
     /// <summary>An item to evaluate with, of one skill; no training set has it, whatever its seed.</summary>
     /// <exception cref="FlintException">Caller: no such skill.</exception>
-    public static NanoItem HeldOut(ulong seed, string task, long index) => Draw(seed, task, index, heldOut: true);
+    public static NanoItem HeldOut(ulong seed, string task, long index) => Draw(seed, task, index, heldOut: true, Stages);
 
     /// <summary>A needle to evaluate with, in a text that makes the conversation as long as asked.</summary>
     /// <param name="seed">Names the set.</param>
@@ -64,7 +74,7 @@ public static class NanoWorld
     /// <param name="most">The most tokens.</param>
     /// <exception cref="FlintException">Caller: so few tokens hold no item.</exception>
     public static NanoItem HeldOutNeedle(ulong seed, long index, Func<NanoItem, int> count, int least, int most) =>
-        Draw(seed, "needle", index, heldOut: true, item => Needle.Make(item, count, least, most));
+        Draw(seed, "needle", index, heldOut: true, Stages, item => Needle.Make(item, count, least, most));
 
     /// <summary>Refuses what is not a skill.</summary>
     /// <exception cref="FlintException">Caller: no such skill.</exception>
@@ -87,7 +97,7 @@ public static class NanoWorld
         throw new InvalidOperationException("shares do not add up");
     }
 
-    private static NanoItem Draw(ulong seed, string task, long index, bool heldOut, Func<ItemBuilder, NanoItem>? make = null)
+    private static NanoItem Draw(ulong seed, string task, long index, bool heldOut, int stage, Func<ItemBuilder, NanoItem>? make = null)
     {
         CheckTask(task);
         ulong stream = heldOut ? HeldOutStream : TrainingStream;
@@ -97,7 +107,7 @@ public static class NanoWorld
         Strength strength = at < LowShare ? Strength.Low : at < LowShare + MediumShare ? Strength.Medium : Strength.High;
         for (int draw = 0; draw < MaxDraws; draw++)
         {
-            var builder = new ItemBuilder(task, random, strength);
+            var builder = new ItemBuilder(task, random, strength, stage);
             NanoItem item = make is null ? Make(task, builder, heldOut) : make(builder);
             if (item.IsHeldOut == heldOut) return item;
         }
@@ -105,11 +115,11 @@ public static class NanoWorld
     }
 
     /// <summary>An item of a skill that no evaluation draws, to be part of another.</summary>
-    internal static NanoItem MakeTraining(string task, NanoRandom random, Strength strength)
+    internal static NanoItem MakeTraining(string task, ItemBuilder within)
     {
         for (int draw = 0; draw < MaxDraws; draw++)
         {
-            NanoItem item = Make(task, new ItemBuilder(task, random, strength), heldOut: false);
+            NanoItem item = Make(task, new ItemBuilder(task, within.Random, within.Strength, within.Stage), heldOut: false);
             if (!item.IsHeldOut) return item;
         }
         throw new InvalidOperationException($"{task}: {MaxDraws} draws gave no training item");
@@ -123,8 +133,8 @@ public static class NanoWorld
         "json" => Forms.Make(item, heldOut),
         "tools" => Tools.Make(item),
         "chat" => Chat.Make(item, heldOut),
-        "lists" => Lists.Make(item),
-        "facts" => Facts.Make(item),
+        "lists" => Lists.Make(item, heldOut),
+        "facts" => Facts.Make(item, heldOut),
         _ => Words.Make(item),
     };
 }

@@ -53,18 +53,18 @@ internal sealed class Preparation
         if (begun)
             throw FlintException.Caller("other_recipe", $"{_recipe.Folder} holds a run that began with other data, tokenizer, template, model or seed than {_recipe.Path} says; name another output.folder, or remove that one to begin anew");
         Directory.CreateDirectory(_recipe.Folder);
-        if (_recipe.Generated is { } generated) Generate(generated.Seed, generated.Items, generated.Task);
+        if (_recipe.Generated is { } generated) Generate(generated);
         if (_recipe.BaseModel is null) MakeModel();
         MakeExamples();
         File.WriteAllText(StampFile, stamp + "\n");
     }
 
-    private void Generate(ulong seed, int items, string? task)
+    private void Generate((ulong Seed, int Items, string? Task, int Stage) of)
     {
         string partial = GeneratedFile + ".partial";
-        using (var file = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.Read, 1 << 20)) NanoData.Write(file, seed, items, task);
+        using (var file = new FileStream(partial, FileMode.Create, FileAccess.Write, FileShare.Read, 1 << 20)) NanoData.Write(file, of.Seed, of.Items, of.Task, of.Stage);
         File.Move(partial, GeneratedFile, overwrite: true);
-        _output.WriteLine($"Data: {items:N0} conversations of seed {seed}, {new FileInfo(GeneratedFile).Length / 1048576.0:N0} MiB.");
+        _output.WriteLine($"Data: {of.Items:N0} conversations of seed {of.Seed}, {new FileInfo(GeneratedFile).Length / 1048576.0:N0} MiB.");
     }
 
     private void MakeModel()

@@ -23,7 +23,7 @@ internal sealed record Recipe
     public required IReadOnlyList<string> Files { get; init; }
 
     /// <summary>Conversations generated beside them: of flint-nano's world, so many of a seed; null for none.</summary>
-    public (ulong Seed, int Items, string? Task)? Generated { get; init; }
+    public (ulong Seed, int Items, string? Task, int Stage)? Generated { get; init; }
 
     /// <summary>The loss weight of tokens that the assistant does not write.</summary>
     public required float PromptWeight { get; init; }
@@ -88,7 +88,7 @@ internal sealed record Recipe
         YamlSection? tokenizer = root.Section("tokenizer");
         string? template = root.Text("template"), baseModel = model.Text("from"), tokenizerModel = tokenizer?.Text("from");
         IReadOnlyList<string> files = data.Texts("files") ?? [];
-        (ulong, int, string?)? generated = ReadGenerator(data);
+        (ulong, int, string?, int)? generated = ReadGenerator(data);
         if (files.Count == 0 && generated is null) throw data.Fault("files", "data.files is missing; expected files of conversations, or a generator");
         if (baseModel is null && tokenizer is null) throw root.Fault("tokenizer", "tokenizer is missing; expected its size, or the model it is taken from");
         if (baseModel is null && template is null) throw root.Fault("template", "template is missing; expected the file of a chat template");
@@ -124,14 +124,14 @@ internal sealed record Recipe
         return recipe;
     }
 
-    private static (ulong Seed, int Items, string? Task)? ReadGenerator(YamlSection data)
+    private static (ulong Seed, int Items, string? Task, int Stage)? ReadGenerator(YamlSection data)
     {
         if (data.Text("generator") is not { } generator) return null;
         if (generator != "nano") throw data.Fault("generator", $"data.generator is '{generator}'; expected nano");
         ulong seed = (ulong)data.Integer("seed", 1, 0, long.MaxValue);
         string? task = data.Text("task");
         if (task is not null) Locate(data, "task", () => NanoWorld.CheckTask(task));
-        return (seed, data.Required("items", 1, NanoData.MaxItems), task);
+        return (seed, data.Required("items", 1, NanoData.MaxItems), task, data.Integer("stage", NanoWorld.Stages, 1, NanoWorld.Stages));
     }
 
     private static Recipe ReadTraining(YamlSection s, Recipe recipe, int maxTokens)

@@ -108,6 +108,40 @@ public sealed class NanoWorldTests
         Assert.True(low * 1.1 < medium && medium * 1.3 < high, $"{task}: {low:F0}, {medium:F0}, {high:F0} characters");
     }
 
+    [Theory]
+    [MemberData(nameof(Tasks))]
+    public void Stages_ask_the_same_and_differ_only_in_written_sums(string task)
+    {
+        int differ = 0;
+        for (int i = 0; i < 200; i++)
+        {
+            NanoItem first = NanoWorld.Train(4, task, i, stage: 1), last = NanoWorld.Train(4, task, i);
+            Assert.Equal(first.Key, last.Key);
+            Assert.Equal(first.Messages.Select(m => m.Content), last.Messages.Select(m => m.Content));
+            if (first.Messages.Zip(last.Messages).All(m => m.First.ReasoningContent == m.Second.ReasoningContent)) continue;
+            differ++;
+            Assert.Equal(Strength.High, last.Strength);
+            Assert.True(task is "arithmetic" or "chat", task);
+        }
+        Assert.Equal(task == "arithmetic", differ > 50);
+    }
+
+    [Theory]
+    [InlineData(4, '+', 5, "")]
+    [InlineData(45, '+', 76, "5 + 6 = 11, 4 + 7 + 1 = 12")]
+    [InlineData(4, '+', 112, "4 + 2 = 6, 0 + 1 = 1, 0 + 1 = 1")]
+    [InlineData(9, '-', 4, "")]
+    [InlineData(523, '-', 181, "3 - 1 = 2, 12 - 8 = 4, 4 - 1 = 3")]
+    [InlineData(100, '-', 45, "10 - 5 = 5, 9 - 4 = 5, 0 - 0 = 0")]
+    [InlineData(8, '*', 23, "8 * 3 = 24, 8 * 2 + 2 = 18")]
+    [InlineData(145, '*', 2, "2 * 5 = 10, 2 * 4 + 1 = 9, 2 * 1 = 2")]
+    [InlineData(7, '*', 8, "")]
+    [InlineData(56, '/', 7, "")]
+    [InlineData(98, '/', 7, "9 / 7 = 1 rest 2, 28 / 7 = 4")]
+    [InlineData(216, '/', 2, "2 / 2 = 1, 1 / 2 = 0 rest 1, 16 / 2 = 8")]
+    public void Sums_are_worked_out_digit_by_digit(int left, char operation, int right, string work) =>
+        Assert.Equal(work, WrittenSum.Work(left, operation, right));
+
     [Fact]
     public void An_unknown_task_is_refused() =>
         Assert.Throws<FlintException>(() => NanoWorld.Train(1, "poetry", 0));

@@ -103,13 +103,14 @@ public sealed class RecipeTests : IDisposable
     }
 
     [Fact]
-    public void The_recipe_of_flint_nano_is_one()
+    public void The_recipes_of_flint_nano_lead_from_nothing_to_the_model()
     {
-        Recipe recipe = Recipe.Load(Path.Combine(TestData.Root, "models/nano/nano.yaml"));
-        Assert.Equal("flint-nano", recipe.Name);
-        Assert.NotNull(recipe.Generated);
-        Assert.True(File.Exists(recipe.Template));
-        Assert.Equal([Path.GetFullPath(Path.Combine(TestData.Root, "models/nano/flint-nano.gguf"))], recipe.Quantized.Select(q => Path.GetFullPath(q.Path)));
+        Recipe first = Recipe.Load(Path.Combine(TestData.Root, "models/nano/nano-1.yaml")), second = Recipe.Load(Path.Combine(TestData.Root, "models/nano/nano-2.yaml"));
+        Assert.Equal(("flint-nano", "flint-nano"), (first.Name, second.Name));
+        Assert.Equal((1, 2), (first.Generated!.Value.Stage, second.Generated!.Value.Stage));
+        Assert.True(File.Exists(first.Template));
+        Assert.Equal(first.Output, second.BaseModel);
+        Assert.Equal(Path.GetFullPath(Path.Combine(TestData.Root, "models/nano/flint-nano.gguf")), Path.GetFullPath(second.Output!));
     }
 
     [Theory]
