@@ -235,7 +235,8 @@ internal static unsafe class Attention
     }
 
     /// <summary>Turns a page's raw scores into weights relative to the new maximum, and gives the factor of all earlier sums.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    /// <remarks>Never inlined: four copies of it use up what the JIT inlines in one method, and the loops of <see cref="Page4"/> would call every fused multiply-add.</remarks>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static float Weigh<TLanes>(in AttentionItem item, float* scores, int from, int to, float* maximum, float* total)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -280,6 +281,7 @@ internal static unsafe class Attention
         return rescale;
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static float ExpOne<TLanes>(float x)
         where TLanes : struct, ILanes<TLanes>
     {
