@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Flint.Kernels;
 
@@ -11,8 +12,13 @@ internal static unsafe class GemmTiles
 {
     private const int PanelBytes = Activations.ChunkBlocks * TileCode.MaxGroups * (Unpack.Quads + 2) * Unpack.QuadBytes;
 
-    /// <summary>Activations up to this size are left in the second-level cache between groups.</summary>
-    internal static long CachedBytes = 512 << 10;
+    /// <summary>Codes of activations that stay in the second-level cache, with their scales and what else passes through it.</summary>
+    internal const int CachedBytes = 512 << 10;
+
+    /// <summary>Weights of the next panel that a tile asks for, at most.</summary>
+    private const int MaxAheadBytes = 8 * CacheLineBytes;
+
+    private const int CacheLineBytes = 64;
 
     /// <summary>Bytes of scratch a thread needs for so many rows of activations: the panel, and the sums of a last group that is not whole.</summary>
     public static long ScratchBytes(int rows) => PanelBytes + (long)rows * 16 * sizeof(float);
@@ -28,7 +34,7 @@ internal static unsafe class GemmTiles
             for (int group = from; group < to; group += GroupsAt(tiles, p, group, to))
             {
                 for (int first = 0; first < blocks; first += Activations.ChunkBlocks)
-                    Chunk<TFormat>(tiles, p, x, group, GroupsAt(tiles, p, group, to), first, scratch);
+                    Chunk<TFormat>(tiles, p, x, group, GroupsAt(tiles, p, group, to), first, isGroupNext: false, scratch);
             }
         }
         else
@@ -37,7 +43,7 @@ internal static unsafe class GemmTiles
             for (int first = 0; first < blocks; first += Activations.ChunkBlocks)
             {
                 for (int group = from; group < to; group += GroupsAt(tiles, p, group, to))
-                    Chunk<TFormat>(tiles, p, x, group, GroupsAt(tiles, p, group, to), first, scratch);
+                    Chunk<TFormat>(tiles, p, x, group, GroupsAt(tiles, p, group, to), first, isGroupNext: true, scratch);
             }
         }
     }
@@ -49,46 +55,67 @@ internal static unsafe class GemmTiles
         return Math.Clamp(whole, 1, tiles.Groups);
     }
 
+    /// <summary>One chunk of a tile's groups: unpacks it and passes all rows of activations over it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Chunk<TFormat>(TileSet tiles, in Product p, in Activations x, int group, int groups, int first, byte* scratch)
+    private static void Chunk<TFormat>(TileSet tiles, in Product p, in Activations x, int group, int groups, int first, bool isGroupNext, byte* scratch)
         where TFormat : struct, IPackedCodes
     {
-        int blocks = x.Columns / Activations.BlockLength;
+        int blocks = x.Columns / Activations.BlockLength, blocksPerUnit = TFormat.UnitLength / Activations.BlockLength;
         int count = Math.Min(Activations.ChunkBlocks, blocks - first);
-        long groupBytes = (long)(x.Columns / TFormat.UnitLength) * TFormat.UnitBytes;
-        byte* unit = p.Data + group * groupBytes + (long)(first / (TFormat.UnitLength / Activations.BlockLength)) * TFormat.UnitBytes;
+        long groupBytes = (long)(blocks / blocksPerUnit) * TFormat.UnitBytes, chunkBytes = (long)(count / blocksPerUnit) * TFormat.UnitBytes;
+        byte* unit = p.Data + group * groupBytes + (long)(first / blocksPerUnit) * TFormat.UnitBytes;
         for (int g = 0; g < groups; g++) Expand<TFormat>(unit + g * groupBytes, count, scratch + g * Unpack.QuadBytes, groups);
 
-        int columns = Math.Min(groups * 16, p.Rows - group * 16);
-        bool isWhole = columns == groups * 16;
-        float* sums = isWhole ? p.Output + group * 16 : (float*)(scratch + PanelBytes);
-        int stride = isWhole ? p.OutputStride : 16;
-        if (first == 0)
+        int columns = Math.Min(groups * PackedMatrix.GroupRows, p.Rows - group * PackedMatrix.GroupRows);
+        bool isWhole = columns == groups * PackedMatrix.GroupRows;
+        float* sums = isWhole ? p.Output + group * PackedMatrix.GroupRows : (float*)(scratch + PanelBytes);
+        long stride = (isWhole ? p.OutputStride : PackedMatrix.GroupRows) * sizeof(float);
+        float* zeros = stackalloc float[TileCode.MaxGroups * PackedMatrix.GroupRows];
+        new Span<float>(zeros, TileCode.MaxGroups * PackedMatrix.GroupRows).Clear();
+        var arguments = new TileArguments
         {
-            for (int row = 0; row < x.Rows; row++) new Span<float>(sums + (long)row * stride, groups * 16).Clear();
-        }
-
-        Tokens(tiles, tiles.Entries(TFormat.Type).AsSpan((groups - 1) * tiles.Tokens, tiles.Tokens), x, first, count, scratch, sums, stride);
-        if (!isWhole && first + count == blocks) Gemm.StoreGroup<Lanes512>(sums, x.Rows, p.Output + group * 16, p.OutputStride, columns);
+            Panel = scratch,
+            Codes = x.Codes + (long)first * x.Rows * Activations.BlockLength,
+            Scales = x.Scales + (long)first * x.Rows,
+            ScaleStride = (long)count * BlockScale.Bytes,
+            Blocks = count,
+            Start = first == 0 ? zeros : sums,
+            StartStride = first == 0 ? 0 : stride,
+            Sums = sums,
+            SumStride = stride,
+        };
+        var ahead = new Ahead { Weights = unit + (isGroupNext ? groups * groupBytes : chunkBytes), Bytes = chunkBytes, GroupBytes = groupBytes, Groups = groups };
+        Tokens(tiles.Entries(TFormat.Type).AsSpan((groups - 1) * tiles.Tokens, tiles.Tokens), arguments, x.Rows, ahead);
+        if (!isWhole && first + count == blocks) Gemm.StoreGroup<Lanes512>(sums, x.Rows, p.Output + group * PackedMatrix.GroupRows, p.OutputStride, columns);
     }
 
-    /// <summary>All rows of activations over a panel.</summary>
-    private static void Tokens(TileSet tiles, ReadOnlySpan<nint> entries, in Activations x, int first, int count, byte* panel, float* sums, int stride)
+    /// <summary>All rows of activations over a panel. Each tile first asks for the sums of the tile after it and for some weights of the next panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tokens(ReadOnlySpan<nint> entries, TileArguments arguments, int rows, Ahead ahead)
     {
-        sbyte* codes = x.Codes + (long)first * x.Rows * Activations.BlockLength;
-        BlockScale* scales = x.Scales + (long)first * x.Rows;
-        TileArguments arguments;
-        arguments.Panel = panel;
-        arguments.SumStride = (long)stride * sizeof(float);
-        arguments.ScaleStride = (long)count * BlockScale.Bytes;
-        arguments.Blocks = count;
-        for (int row = 0; row < x.Rows; row += tiles.Tokens)
+        int passes = (rows + entries.Length - 1) / entries.Length;
+        long aheadBytes = Math.Min(MaxAheadBytes, ahead.Bytes / passes + CacheLineBytes);
+        int count;
+        for (int row = 0; row < rows; row += count)
         {
-            arguments.Codes = codes + (long)row * count * Activations.BlockLength;
-            arguments.Scales = scales + (long)row * count;
-            arguments.Sums = sums + (long)row * stride;
-            var tile = (delegate* unmanaged[SuppressGCTransition]<TileArguments*, void>)entries[Math.Min(tiles.Tokens, x.Rows - row) - 1];
-            tile(&arguments); // under a microsecond: no transition
+            count = Math.Min(entries.Length, rows - row);
+            byte* sums = (byte*)arguments.Sums + count * arguments.SumStride;
+            for (int token = 0; token < count; token++, sums += arguments.SumStride)
+            {
+                for (int group = 0; group < ahead.Groups; group++) Sse.Prefetch0(sums + group * CacheLineBytes);
+            }
+
+            for (int group = 0; group < ahead.Groups; group++)
+            {
+                for (long at = 0; at < aheadBytes; at += CacheLineBytes) Sse.Prefetch1(ahead.Weights + group * ahead.GroupBytes + at);
+            }
+
+            ahead.Weights += aheadBytes;
+            ((delegate* unmanaged[SuppressGCTransition]<TileArguments*, void>)entries[count - 1])(&arguments); // under a microsecond: no transition
+            arguments.Scales += count * (arguments.ScaleStride / BlockScale.Bytes);
+            arguments.Codes += count * TileCode.CodeStrides * arguments.ScaleStride;
+            arguments.Start = (float*)((byte*)arguments.Start + count * arguments.StartStride);
+            arguments.Sums = (float*)((byte*)arguments.Sums + count * arguments.SumStride);
         }
     }
 
@@ -122,5 +149,14 @@ internal static unsafe class GemmTiles
                 }
             }
         }
+    }
+
+    /// <summary>The weights that the next panel is unpacked from.</summary>
+    private struct Ahead
+    {
+        public byte* Weights;
+        public long Bytes;
+        public long GroupBytes;
+        public int Groups;
     }
 }

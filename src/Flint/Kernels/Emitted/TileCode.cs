@@ -25,7 +25,8 @@ internal readonly record struct TileShape(int Groups, int Tokens, int ScalesPerB
 [StructLayout(LayoutKind.Explicit)]
 internal unsafe struct TileArguments
 {
-    public const int PanelAt = 0, CodesAt = 8, ScalesAt = 16, SumsAt = 24, SumStrideAt = 32, ScaleStrideAt = 40, BlocksAt = 48;
+    public const int PanelAt = 0, CodesAt = 8, ScalesAt = 16, ScaleStrideAt = 24, BlocksAt = 32;
+    public const int StartAt = 40, StartStrideAt = 48, SumsAt = 56, SumStrideAt = 64;
 
     /// <summary>The weights of a chunk, block by block (<see cref="TileShape.BlockBytes"/>).</summary>
     [FieldOffset(PanelAt)]
@@ -38,21 +39,29 @@ internal unsafe struct TileArguments
     [FieldOffset(ScalesAt)]
     public BlockScale* Scales;
 
-    /// <summary>[token][group][16], read and written.</summary>
-    [FieldOffset(SumsAt)]
-    public float* Sums;
-
-    /// <summary>Bytes from one token's sums to the next.</summary>
-    [FieldOffset(SumStrideAt)]
-    public long SumStride;
-
-    /// <summary>Bytes from one token's block scales to the next; its codes are twice as far.</summary>
+    /// <summary>Bytes from one token's block scales to the next; its codes are <see cref="TileCode.CodeStrides"/> times as far.</summary>
     [FieldOffset(ScaleStrideAt)]
     public long ScaleStride;
 
     /// <summary>Blocks of the chunk, at least 1.</summary>
     [FieldOffset(BlocksAt)]
     public long Blocks;
+
+    /// <summary>What the sums start from: [token][group][16].</summary>
+    [FieldOffset(StartAt)]
+    public float* Start;
+
+    /// <summary>Bytes from one token's start to the next; 0 where all start alike.</summary>
+    [FieldOffset(StartStrideAt)]
+    public long StartStride;
+
+    /// <summary>Where the sums go, likewise.</summary>
+    [FieldOffset(SumsAt)]
+    public float* Sums;
+
+    /// <summary>Bytes from one token's sums to the next.</summary>
+    [FieldOffset(SumStrideAt)]
+    public long SumStride;
 }
 
 /// <summary>
@@ -66,6 +75,9 @@ internal sealed class TileCode
     public const int MaxTokens = 8;
 
     public const int MaxGroups = 4;
+
+    /// <summary>Scale strides from one token's codes to the next.</summary>
+    public const int CodeStrides = Activations.BlockLength / BlockScale.Bytes;
 
     private const GeneralRegister Arguments = Rdi, Panel = Rsi, Codes = Rdx, Scales = Rcx, Sums = Rax, Blocks = Rax;
     private const GeneralRegister Stride1 = R8, Stride3 = R9, Stride5 = R10, Stride7 = R11;
@@ -113,23 +125,23 @@ internal sealed class TileCode
         if (_shape.Tokens > 3) _to.Lea(Stride3, new Address(Stride1, 0, Stride1, 2));
         if (_shape.Tokens > 5) _to.Lea(Stride5, new Address(Stride1, 0, Stride1, 4));
         if (_shape.Tokens > 7) _to.Lea(Stride7, new Address(Stride3, 0, Stride1, 4));
-        ForEachSum(_to.Load);
+        ForEachSum(TileArguments.StartAt, TileArguments.StartStrideAt, _to.Load);
         _to.Mov(Blocks, new Address(Arguments, TileArguments.BlocksAt));
     }
 
     private void End()
     {
-        ForEachSum((sum, address) => _to.Store(address, sum));
+        ForEachSum(TileArguments.SumsAt, TileArguments.SumStrideAt, (sum, address) => _to.Store(address, sum));
         _to.Vzeroupper();
         _to.Ret();
     }
 
-    private void ForEachSum(Action<int, Address> move)
+    private void ForEachSum(int firstAt, int strideAt, Action<int, Address> move)
     {
-        _to.Mov(Sums, new Address(Arguments, TileArguments.SumsAt));
+        _to.Mov(Sums, new Address(Arguments, firstAt));
         for (int token = 0; token < _shape.Tokens; token++)
         {
-            if (token > 0) _to.Add(Sums, new Address(Arguments, TileArguments.SumStrideAt));
+            if (token > 0) _to.Add(Sums, new Address(Arguments, strideAt));
             for (int group = 0; group < _shape.Groups; group++) move(Sum(group, token), new Address(Sums, group * VectorBytes));
         }
     }
@@ -225,9 +237,9 @@ internal sealed class TileCode
 
     private static Address ScaleOf(int token, int field) => OfToken(Scales, field, token, 1);
 
-    private static Address QuadOf(int token, int quad) => OfToken(Codes, 4 * quad, token, 2);
+    private static Address QuadOf(int token, int quad) => OfToken(Codes, 4 * quad, token, CodeStrides);
 
-    /// <summary>Token t stands t strides on; codes have two scale strides to a token.</summary>
+    /// <summary>Token t stands t times so many scale strides on.</summary>
     private static Address OfToken(GeneralRegister first, int displacement, int token, int strides)
     {
         if (token == 0) return new Address(first, displacement);

@@ -6,7 +6,7 @@ namespace Flint.Kernels;
 /// <summary>Emitted tiles of every coded format, for 1 to <see cref="Groups"/> groups of rows and 1 to <see cref="Tokens"/> tokens.</summary>
 internal sealed unsafe class TileSet : IDisposable
 {
-    private const int BestGroups = 2, BestTokens = 6;
+    private const int BestGroups = 2, BestTokens = 6; // on a Zen 4, whole prompts: see PERF.md
     private const int EntryAlignment = 64; // one cache line
 
     private static readonly (TileSet? Tiles, string? Refusal) Emitted = EmitForThisMachine();
