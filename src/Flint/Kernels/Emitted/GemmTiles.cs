@@ -15,8 +15,8 @@ internal static unsafe class GemmTiles
     /// <summary>Codes of activations that stay in the second-level cache, with their scales and what else passes through it.</summary>
     internal const int CachedBytes = 512 << 10;
 
-    /// <summary>Weights of the next panel that a tile asks for, at most.</summary>
-    private const int MaxAheadBytes = 8 * CacheLineBytes;
+    /// <summary>Up to so many rows of activations a product waits for its weights, and groups one by one are one forward stream.</summary>
+    private const int StreamRows = 8;
 
     private const int CacheLineBytes = 64;
 
@@ -31,10 +31,10 @@ internal static unsafe class GemmTiles
         int blocks = x.Columns / Activations.BlockLength;
         if ((long)x.Rows * x.Columns <= CachedBytes)
         {
-            for (int group = from; group < to; group += GroupsAt(tiles, p, group, to))
+            for (int group = from; group < to; group += GroupsAt(tiles, p, x, group, to))
             {
                 for (int first = 0; first < blocks; first += Activations.ChunkBlocks)
-                    Chunk<TFormat>(tiles, p, x, group, GroupsAt(tiles, p, group, to), first, isGroupNext: false, scratch);
+                    Chunk<TFormat>(tiles, p, x, group, GroupsAt(tiles, p, x, group, to), first, isGroupNext: false, scratch);
             }
         }
         else
@@ -42,15 +42,16 @@ internal static unsafe class GemmTiles
             // All groups pass over a chunk of the activations while it is in the second-level cache.
             for (int first = 0; first < blocks; first += Activations.ChunkBlocks)
             {
-                for (int group = from; group < to; group += GroupsAt(tiles, p, group, to))
-                    Chunk<TFormat>(tiles, p, x, group, GroupsAt(tiles, p, group, to), first, isGroupNext: true, scratch);
+                for (int group = from; group < to; group += GroupsAt(tiles, p, x, group, to))
+                    Chunk<TFormat>(tiles, p, x, group, GroupsAt(tiles, p, x, group, to), first, isGroupNext: true, scratch);
             }
         }
     }
 
-    /// <summary>Groups of the tile that starts at a group: a last group of fewer than 16 rows is alone.</summary>
-    private static int GroupsAt(TileSet tiles, in Product p, int group, int to)
+    /// <summary>Groups of the tile that starts at a group. A last group of fewer than 16 rows is alone.</summary>
+    private static int GroupsAt(TileSet tiles, in Product p, in Activations x, int group, int to)
     {
+        if (x.Rows <= StreamRows) return 1;
         int whole = Math.Min(to, p.Rows / PackedMatrix.GroupRows) - group;
         return Math.Clamp(whole, 1, tiles.Groups);
     }
@@ -84,7 +85,8 @@ internal static unsafe class GemmTiles
             Sums = sums,
             SumStride = stride,
         };
-        var ahead = new Ahead { Weights = unit + (isGroupNext ? groups * groupBytes : chunkBytes), Bytes = chunkBytes, GroupBytes = groupBytes, Groups = groups };
+        byte* next = isGroupNext ? unit + groups * groupBytes : unit + chunkBytes + (first + count < blocks ? 0 : (groups - 1) * groupBytes);
+        var ahead = new Ahead { Weights = next, Bytes = chunkBytes, GroupBytes = groupBytes, Groups = groups };
         Tokens(tiles.Entries(TFormat.Type).AsSpan((groups - 1) * tiles.Tokens, tiles.Tokens), arguments, x.Rows, ahead);
         if (!isWhole && first + count == blocks) Gemm.StoreGroup<Lanes512>(sums, x.Rows, p.Output + group * PackedMatrix.GroupRows, p.OutputStride, columns);
     }
@@ -94,7 +96,7 @@ internal static unsafe class GemmTiles
     private static void Tokens(ReadOnlySpan<nint> entries, TileArguments arguments, int rows, Ahead ahead)
     {
         int passes = (rows + entries.Length - 1) / entries.Length;
-        long aheadBytes = Math.Min(MaxAheadBytes, ahead.Bytes / passes + CacheLineBytes);
+        long aheadBytes = ahead.Bytes / passes + CacheLineBytes;
         int count;
         for (int row = 0; row < rows; row += count)
         {
