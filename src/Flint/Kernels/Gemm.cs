@@ -73,15 +73,20 @@ internal static unsafe class Gemm
             int groups = (product.Rows + PackedMatrix.GroupRows - 1) / PackedMatrix.GroupRows;
             Team.Split(groups, 1, part, parts, out int from, out int to);
             if (from == to) continue;
-            bool floats = product.Type is WeightType.F32 or WeightType.F16 or WeightType.BF16;
-            LaneBody body = floats ? job->Floats : job->Codes;
-            TileSet? tiles = body == LaneBody.Emitted ? TileSet.OfThisMachine : null;
-            switch (body == LaneBody.Emitted ? Isa.OneRow : body)
-            {
-                case LaneBody.Avx512: Groups<Lanes512>(product, job->Input, from, to, scratch, tiles); break;
-                case LaneBody.Avx2: Groups<Lanes256>(product, job->Input, from, to, scratch, tiles); break;
-                default: Groups<LanesScalar>(product, job->Input, from, to, scratch, tiles); break;
-            }
+            Groups(product, job->Input, job->Floats, job->Codes, from, to, scratch);
+        }
+    }
+
+    /// <summary>Groups [from, to) of one product on the calling thread, which has <see cref="ScratchBytes"/>.</summary>
+    internal static void Groups(in Product p, in Activations x, LaneBody floats, LaneBody codes, int from, int to, byte* scratch)
+    {
+        LaneBody body = p.Type is WeightType.F32 or WeightType.F16 or WeightType.BF16 ? floats : codes;
+        TileSet? tiles = body == LaneBody.Emitted ? TileSet.OfThisMachine : null;
+        switch (body == LaneBody.Emitted ? Isa.OneRow : body)
+        {
+            case LaneBody.Avx512: Groups<Lanes512>(p, x, from, to, scratch, tiles); break;
+            case LaneBody.Avx2: Groups<Lanes256>(p, x, from, to, scratch, tiles); break;
+            default: Groups<LanesScalar>(p, x, from, to, scratch, tiles); break;
         }
     }
 

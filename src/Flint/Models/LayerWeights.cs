@@ -28,6 +28,9 @@ internal sealed unsafe class LayerWeights : IDisposable
 
     public required float* FeedForwardNorm { get; init; }
 
+    /// <summary>[width → experts], in layers of experts. Then the three matrices below hold all experts, one after the other.</summary>
+    public PackedMatrix? Router { get; init; }
+
     public required PackedMatrix FeedForwardGate { get; init; }
 
     public required PackedMatrix FeedForwardUp { get; init; }
@@ -45,6 +48,7 @@ internal sealed unsafe class LayerWeights : IDisposable
             yield return Value;
             if (Gate is not null) yield return Gate;
             yield return Output;
+            if (Router is not null) yield return Router;
             yield return FeedForwardGate;
             yield return FeedForwardUp;
             yield return FeedForwardDown;
@@ -74,6 +78,13 @@ internal sealed unsafe class WeightBinder(GgufFile file, Team team)
     {
         TensorInfo info = Find(name, inputs, outputs);
         return Pack(info, inputs, outputs);
+    }
+
+    /// <summary>As many matrices [inputs → outputs] of one tensor, packed one after the other; outputs are a multiple of a group's rows.</summary>
+    public PackedMatrix Matrices(string name, int inputs, int outputs, int count)
+    {
+        TensorInfo info = Find(name, inputs, outputs, count);
+        return Pack(info, inputs, outputs * count);
     }
 
     /// <summary>A tensor that stays in the file, read row by row.</summary>

@@ -20,8 +20,8 @@ public sealed record MemoryNeed(long WeightBytes, long MappedBytes, long KvBytes
         long packed = 0;
         foreach (TensorInfo tensor in file.Tensors)
         {
-            if (tensor.Shape.Length == 2 && (tensor != embedding || tied))
-                packed += PackedMatrix.PackedBytes(tensor.Type, tensor.Shape[1], tensor.Shape[0]);
+            if (tensor.Shape.Length is 2 or 3 && (tensor != embedding || tied))
+                packed += PackedMatrix.PackedBytes(tensor.Type, tensor.Shape[1] * (tensor.Shape.Length == 3 ? tensor.Shape[2] : 1), tensor.Shape[0]);
         }
 
         return new MemoryNeed(packed, embedding.Bytes, KvPool.PageBytes(config.KvShape) / KvPool.PageTokens, config.TrainedContextLength);

@@ -15,6 +15,7 @@ public sealed unsafe class Model : IDisposable
     private readonly Workspace _workspace;
     private readonly ForwardPasses _passes;
     private readonly AdapterPass _adapters;
+    private readonly ExpertBlock? _experts;
     private readonly LaneBody _floats;
     private readonly LaneBody _codes;
     private int _logitRows;
@@ -31,6 +32,7 @@ public sealed unsafe class Model : IDisposable
         _codes = Isa.Codes;
         _passes = ForwardPasses.For(_floats);
         _adapters = new AdapterPass(options.MaxSequences);
+        if (config.Experts > 0) _experts = new ExpertBlock(config, options.MaxBatchRows, team, _floats, RowsWorthATeam);
         Prepare();
     }
 
@@ -50,7 +52,7 @@ public sealed unsafe class Model : IDisposable
     public long WeightBytes => _weights.Bytes;
 
     /// <summary>Bytes of the forward pass's buffers.</summary>
-    public long WorkspaceBytes => _workspace.TotalBytes;
+    public long WorkspaceBytes => _workspace.TotalBytes + (_experts?.Bytes ?? 0);
 
     /// <summary>The instruction sets that the kernels run on.</summary>
     public static string InstructionSets => Isa.Description;
@@ -143,6 +145,7 @@ public sealed unsafe class Model : IDisposable
         _weights.Dispose();
         _adapters.Dispose();
         _workspace.Dispose();
+        _experts?.Dispose();
         File.Dispose();
     }
 
@@ -283,13 +286,24 @@ public sealed unsafe class Model : IDisposable
         Adapt(s);
         s->PostNorm = w.PostAttentionNorm;
         s->NextNorm = w.FeedForwardNorm;
-        SetInput(s, _workspace.Input, Config.EmbeddingLength, w.FeedForwardGate.IsCoded || w.FeedForwardUp.IsCoded);
+        SetInput(s, _workspace.Input, Config.EmbeddingLength, w.FeedForwardGate.IsCoded || w.FeedForwardUp.IsCoded || w.Router is { IsCoded: true });
         Pass(_passes.Join, s);
     }
 
     private void FeedForwardBlock(ForwardState* s, int l)
     {
         LayerWeights w = _weights.Layers[l];
+        if (w.Router is null) DenseFeedForward(s, w, l);
+        else _experts!.Run(w, Job(s), s->Block);
+        bool last = l == _weights.Layers.Length - 1;
+        s->PostNorm = w.PostFeedForwardNorm;
+        s->NextNorm = last ? _weights.OutputNorm : _weights.Layers[l + 1].AttentionNorm;
+        SetInput(s, _workspace.Input, Config.EmbeddingLength, last ? _weights.Head.IsCoded : AnyCoded(_weights.Layers[l + 1]));
+        Pass(_passes.Join, s);
+    }
+
+    private void DenseFeedForward(ForwardState* s, LayerWeights w, int l)
+    {
         GemmJob job = Job(s);
         job.Add(w.FeedForwardGate, s->Inner1, w.FeedForwardGate.Rows);
         job.Add(w.FeedForwardUp, s->Inner2, w.FeedForwardUp.Rows);
@@ -305,12 +319,6 @@ public sealed unsafe class Model : IDisposable
         Gemm.Run(_team, ref job);
         _adapters.Add(l, AdaptedMatrix.FeedForwardDown, s->Input, s->Block, w.FeedForwardDown.Rows);
         Adapt(s);
-
-        bool last = l == _weights.Layers.Length - 1;
-        s->PostNorm = w.PostFeedForwardNorm;
-        s->NextNorm = last ? _weights.OutputNorm : _weights.Layers[l + 1].AttentionNorm;
-        SetInput(s, _workspace.Input, Config.EmbeddingLength, last ? _weights.Head.IsCoded : AnyCoded(_weights.Layers[l + 1]));
-        Pass(_passes.Join, s);
     }
 
     private void Head(ForwardState* s)

@@ -1,6 +1,5 @@
 using Flint.Formats;
 using Flint.Kernels;
-using Flint.Memory;
 
 namespace Flint.Tests.Kernels;
 
