@@ -3,21 +3,28 @@ using System.Runtime.InteropServices;
 
 namespace Flint.Kernels;
 
-/// <summary>What a block of 32 quantized activations needs besides its codes.</summary>
-[StructLayout(LayoutKind.Sequential)]
+/// <summary>What a block of 32 quantized activations needs besides its codes. Sums are negative: products start from them, times the bias of the weights' codes.</summary>
+[StructLayout(LayoutKind.Explicit, Size = Bytes)]
 internal struct BlockScale
 {
+    public const int Bytes = 16;
+    public const int ScaleAt = 0, ScaledSumAt = 4, MinusSumAt = 8, MinusFirstSumAt = 12;
+
     /// <summary>An activation is Scale·code.</summary>
+    [FieldOffset(ScaleAt)]
     public float Scale;
 
     /// <summary>Scale times the sum of all 32 codes.</summary>
+    [FieldOffset(ScaledSumAt)]
     public float ScaledSum;
 
-    /// <summary>Sum of all 32 codes.</summary>
-    public int Sum;
+    /// <summary>Minus the sum of all 32 codes.</summary>
+    [FieldOffset(MinusSumAt)]
+    public int MinusSum;
 
-    /// <summary>Sum of codes 0..15.</summary>
-    public int FirstSum;
+    /// <summary>Minus the sum of codes 0..15.</summary>
+    [FieldOffset(MinusFirstSumAt)]
+    public int MinusFirstSum;
 }
 
 /// <summary>
@@ -115,7 +122,7 @@ internal unsafe struct Activations
             TLanes.StoreI8(codesLow, codes);
             TLanes.StoreI8(codesHigh, codes + 16);
             int first = TLanes.SumInt(codesLow), second = TLanes.SumInt(codesHigh);
-            scales[b] = new BlockScale { Scale = scale, ScaledSum = scale * (first + second), Sum = first + second, FirstSum = first };
+            scales[b] = new BlockScale { Scale = scale, ScaledSum = scale * (first + second), MinusSum = -(first + second), MinusFirstSum = -first };
         }
     }
 }

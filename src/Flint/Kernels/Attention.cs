@@ -204,38 +204,60 @@ internal static unsafe class Attention
             TLanes.Store(s3, scores + 3 * PageTokens + half);
         }
 
-        float* p1 = scores + PageTokens, p2 = p1 + PageTokens, p3 = p2 + PageTokens;
-        TLanes r0 = TLanes.Broadcast(Weigh<TLanes>(item, scores, from, to, maxima, totals));
-        TLanes r1 = TLanes.Broadcast(Weigh<TLanes>(item, p1, from, to, maxima + 1, totals + 1));
-        TLanes r2 = TLanes.Broadcast(Weigh<TLanes>(item, p2, from, to, maxima + 2, totals + 2));
-        TLanes r3 = TLanes.Broadcast(Weigh<TLanes>(item, p3, from, to, maxima + 3, totals + 3));
-        int padded = Padded(item.ValueLength);
-        float* sum1 = sum + padded, sum2 = sum1 + padded, sum3 = sum2 + padded;
-        for (int d = 0; d < item.ValueLength; d += 16)
+        float* factors = stackalloc float[Together];
+        for (int i = 0; i < Together; i++) factors[i] = Weigh<TLanes>(item, scores + i * PageTokens, from, to, maxima + i, totals + i);
+        float* values = item.Values + item.Pages[page] * item.PageStride;
+        AddValues4<TLanes>(values, item.ValueLength, from, to, scores, factors, sum);
+        if (item.ValueLength % 16 != 0) AddLastValues4<TLanes>(values, item.ValueLength, from, to, scores, factors, sum);
+    }
+
+    /// <summary>Rescales the sums of four queries and adds a page's weighed values, 16 dimensions at a time, to the last whole 16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddValues4<TLanes>(float* values, int length, int from, int to, float* scores, float* factors, float* sum)
+        where TLanes : struct, ILanes<TLanes>
+    {
+        int padded = Padded(length);
+        for (int d = 0; d + 16 <= length; d += 16, sum += 16)
         {
-            float* values = item.Values + item.Pages[page] * item.PageStride + d;
-            int count = item.ValueLength - d;
-            TLanes v0 = TLanes.Mul(TLanes.Load(sum + d), r0), v1 = TLanes.Mul(TLanes.Load(sum1 + d), r1);
-            TLanes v2 = TLanes.Mul(TLanes.Load(sum2 + d), r2), v3 = TLanes.Mul(TLanes.Load(sum3 + d), r3);
-            for (int t = from; t < to; t++)
+            float* s0 = scores + from, value = values + (long)from * length + d;
+            TLanes v0 = TLanes.Mul(TLanes.Load(sum), TLanes.Broadcast(factors[0]));
+            TLanes v1 = TLanes.Mul(TLanes.Load(sum + padded), TLanes.Broadcast(factors[1]));
+            TLanes v2 = TLanes.Mul(TLanes.Load(sum + 2 * padded), TLanes.Broadcast(factors[2]));
+            TLanes v3 = TLanes.Mul(TLanes.Load(sum + 3 * padded), TLanes.Broadcast(factors[3]));
+            for (int t = from; t < to; t++, s0++, value += length)
             {
-                float* value = values + t * item.ValueLength;
-                TLanes v = count >= 16 ? TLanes.Load(value) : Elementwise.LoadPart<TLanes>(value, count);
-                v0 = TLanes.Fma(TLanes.Broadcast(scores[t]), v, v0);
-                v1 = TLanes.Fma(TLanes.Broadcast(p1[t]), v, v1);
-                v2 = TLanes.Fma(TLanes.Broadcast(p2[t]), v, v2);
-                v3 = TLanes.Fma(TLanes.Broadcast(p3[t]), v, v3);
+                TLanes v = TLanes.Load(value);
+                v0 = TLanes.Fma(TLanes.Broadcast(s0[0]), v, v0);
+                v1 = TLanes.Fma(TLanes.Broadcast(s0[PageTokens]), v, v1);
+                v2 = TLanes.Fma(TLanes.Broadcast(s0[2 * PageTokens]), v, v2);
+                v3 = TLanes.Fma(TLanes.Broadcast(s0[3 * PageTokens]), v, v3);
             }
 
-            TLanes.Store(v0, sum + d);
-            TLanes.Store(v1, sum1 + d);
-            TLanes.Store(v2, sum2 + d);
-            TLanes.Store(v3, sum3 + d);
+            TLanes.Store(v0, sum);
+            TLanes.Store(v1, sum + padded);
+            TLanes.Store(v2, sum + 2 * padded);
+            TLanes.Store(v3, sum + 3 * padded);
+        }
+    }
+
+    /// <summary>The same for the dimensions after the last whole 16; apart, since a call in the loop keeps no sum in a register.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddLastValues4<TLanes>(float* values, int length, int from, int to, float* scores, float* factors, float* sum)
+        where TLanes : struct, ILanes<TLanes>
+    {
+        int padded = Padded(length), d = length & ~15;
+        for (int i = 0; i < Together; i++, scores += PageTokens, sum += padded)
+        {
+            TLanes v = TLanes.Mul(TLanes.Load(sum + d), TLanes.Broadcast(factors[i]));
+            for (int t = from; t < to; t++)
+                v = TLanes.Fma(TLanes.Broadcast(scores[t]), Elementwise.LoadPart<TLanes>(values + (long)t * length + d, length - d), v);
+            TLanes.Store(v, sum + d);
         }
     }
 
     /// <summary>Turns a page's raw scores into weights relative to the new maximum, and gives the factor of all earlier sums.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    /// <remarks>Never inlined: copies of it use up what the JIT inlines in one method, and the loops beside them would call every fused multiply-add.</remarks>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static float Weigh<TLanes>(in AttentionItem item, float* scores, int from, int to, float* maximum, float* total)
         where TLanes : struct, ILanes<TLanes>
     {
@@ -280,6 +302,7 @@ internal static unsafe class Attention
         return rescale;
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
     private static float ExpOne<TLanes>(float x)
         where TLanes : struct, ILanes<TLanes>
     {

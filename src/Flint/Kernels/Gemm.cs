@@ -54,7 +54,8 @@ internal unsafe struct GemmJob
 internal static unsafe class Gemm
 {
     /// <summary>Bytes of scratch for one thread and so many rows of activations, a multiple of 64.</summary>
-    public static long ScratchBytes(int rows) => (Math.Max(GemmCodes.ScratchBytes(rows), GemmFloats.ScratchBytes(rows)) + 63) & ~63L;
+    public static long ScratchBytes(int rows) =>
+        (Math.Max(Math.Max(GemmCodes.ScratchBytes(rows), GemmTiles.ScratchBytes(rows)), GemmFloats.ScratchBytes(rows)) + 63) & ~63L;
 
     /// <summary>Runs all products of a job.</summary>
     public static void Run(Team team, ref GemmJob job)
@@ -79,15 +80,17 @@ internal static unsafe class Gemm
     /// <summary>Groups [from, to) of one product on the calling thread, which has <see cref="ScratchBytes"/>.</summary>
     internal static void Groups(in Product p, in Activations x, LaneBody floats, LaneBody codes, int from, int to, byte* scratch)
     {
-        switch (p.Type is WeightType.F32 or WeightType.F16 or WeightType.BF16 ? floats : codes)
+        LaneBody body = p.Type is WeightType.F32 or WeightType.F16 or WeightType.BF16 ? floats : codes;
+        TileSet? tiles = body == LaneBody.Emitted ? TileSet.OfThisMachine : null;
+        switch (body == LaneBody.Emitted ? Isa.OneRow : body)
         {
-            case LaneBody.Avx512: Groups<Lanes512>(p, x, from, to, scratch); break;
-            case LaneBody.Avx2: Groups<Lanes256>(p, x, from, to, scratch); break;
-            default: Groups<LanesScalar>(p, x, from, to, scratch); break;
+            case LaneBody.Avx512: Groups<Lanes512>(p, x, from, to, scratch, tiles); break;
+            case LaneBody.Avx2: Groups<Lanes256>(p, x, from, to, scratch, tiles); break;
+            default: Groups<LanesScalar>(p, x, from, to, scratch, tiles); break;
         }
     }
 
-    private static void Groups<TLanes>(in Product p, in Activations x, int from, int to, byte* scratch)
+    private static void Groups<TLanes>(in Product p, in Activations x, int from, int to, byte* scratch, TileSet? tiles)
         where TLanes : struct, ILanes<TLanes>
     {
         switch (p.Type)
@@ -95,14 +98,14 @@ internal static unsafe class Gemm
             case WeightType.F32: GemmFloats.Run<PackedF32, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
             case WeightType.F16: GemmFloats.Run<PackedF16, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
             case WeightType.BF16: GemmFloats.Run<PackedBF16, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
-            case WeightType.Q8_0: GemmCodes.Run<PackedQ8_0, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
-            case WeightType.Q4_0: GemmCodes.Run<PackedQ4_0, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
-            case WeightType.Q4_1: GemmCodes.Run<PackedQ4_1, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
-            case WeightType.Q5_0: GemmCodes.Run<PackedQ5_0, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
-            case WeightType.Q5_1: GemmCodes.Run<PackedQ5_1, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
-            case WeightType.Q4_K: GemmCodes.Run<PackedQ4_K, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
-            case WeightType.Q5_K: GemmCodes.Run<PackedQ5_K, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
-            default: GemmCodes.Run<PackedQ6_K, TLanes>(p.Data, p.Rows, x, p.Output, p.OutputStride, from, to, scratch); break;
+            case WeightType.Q8_0: GemmCodes.Run<PackedQ8_0, TLanes>(p, x, from, to, scratch, tiles); break;
+            case WeightType.Q4_0: GemmCodes.Run<PackedQ4_0, TLanes>(p, x, from, to, scratch, tiles); break;
+            case WeightType.Q4_1: GemmCodes.Run<PackedQ4_1, TLanes>(p, x, from, to, scratch, tiles); break;
+            case WeightType.Q5_0: GemmCodes.Run<PackedQ5_0, TLanes>(p, x, from, to, scratch, tiles); break;
+            case WeightType.Q5_1: GemmCodes.Run<PackedQ5_1, TLanes>(p, x, from, to, scratch, tiles); break;
+            case WeightType.Q4_K: GemmCodes.Run<PackedQ4_K, TLanes>(p, x, from, to, scratch, tiles); break;
+            case WeightType.Q5_K: GemmCodes.Run<PackedQ5_K, TLanes>(p, x, from, to, scratch, tiles); break;
+            default: GemmCodes.Run<PackedQ6_K, TLanes>(p, x, from, to, scratch, tiles); break;
         }
     }
 

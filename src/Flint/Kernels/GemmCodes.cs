@@ -18,15 +18,27 @@ internal static unsafe class GemmCodes
     /// <summary>Bytes of scratch a thread needs for so many rows of activations.</summary>
     public static long ScratchBytes(int rows) => CodesBytes + ScalesBytes + OffsetsBytes + (long)rows * 16 * sizeof(float);
 
-    /// <summary>Groups [from, to) of y = x·Wᵀ; y is [x.Rows][yStride].</summary>
+    /// <summary>Groups [from, to) of y = x·Wᵀ.</summary>
+    /// <param name="p">The weights and where y stands: [x.Rows][OutputStride].</param>
+    /// <param name="x">The activations, quantized.</param>
+    /// <param name="from">First group.</param>
+    /// <param name="to">Group after the last.</param>
+    /// <param name="scratch">This thread's room.</param>
+    /// <param name="tiles">Emitted tiles for two rows and more; null for the body over <typeparamref name="TLanes"/>.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Run<TFormat, TLanes>(byte* data, int rows, in Activations x, float* y, int yStride, int from, int to, byte* scratch)
+    public static void Run<TFormat, TLanes>(in Product p, in Activations x, int from, int to, byte* scratch, TileSet? tiles)
         where TFormat : struct, IPackedCodes
         where TLanes : struct, ILanes<TLanes>
     {
         if (x.Rows == 1)
         {
-            RunOne<TFormat, TLanes>(data, rows, x, y, from, to);
+            RunOne<TFormat, TLanes>(p.Data, p.Rows, x, p.Output, from, to);
+            return;
+        }
+
+        if (tiles is not null)
+        {
+            GemmTiles.Run<TFormat>(tiles, p, x, from, to, scratch);
             return;
         }
 
@@ -37,7 +49,7 @@ internal static unsafe class GemmCodes
         long groupBytes = (long)(x.Columns / TFormat.UnitLength) * TFormat.UnitBytes;
         for (int group = from; group < to; group++)
         {
-            byte* unit = data + group * groupBytes;
+            byte* unit = p.Data + group * groupBytes;
             new Span<float>(sums, x.Rows * 16).Clear();
             for (int first = 0; first < blocks; first += Activations.ChunkBlocks)
             {
@@ -46,7 +58,7 @@ internal static unsafe class GemmCodes
                 Tiles<TFormat, TLanes>(x, first, count, scratch, scales, offsets, sums);
             }
 
-            Gemm.StoreGroup<TLanes>(sums, x.Rows, y + group * 16, yStride, Math.Min(16, rows - group * 16));
+            Gemm.StoreGroup<TLanes>(sums, x.Rows, p.Output + group * 16, p.OutputStride, Math.Min(16, p.Rows - group * 16));
         }
     }
 
@@ -371,8 +383,8 @@ internal static unsafe class GemmCodes
     {
         if (TFormat.Bias != 0)
         {
-            int codes = TFormat.ScalesPerBlock == 1 ? s->Sum : half == 0 ? s->FirstSum : s->Sum - s->FirstSum;
-            dot = TLanes.SubInt(dot, TLanes.ShiftLeft(TLanes.Broadcast(codes), BitOperations.Log2((uint)TFormat.Bias)));
+            int minusCodes = TFormat.ScalesPerBlock == 1 ? s->MinusSum : half == 0 ? s->MinusFirstSum : s->MinusSum - s->MinusFirstSum;
+            dot = TLanes.AddInt(dot, TLanes.ShiftLeft(TLanes.Broadcast(minusCodes), BitOperations.Log2((uint)TFormat.Bias)));
         }
 
         return TLanes.Fma(TLanes.ToFloat(dot), TLanes.Mul(scale, TLanes.Broadcast(s->Scale)), sum);

@@ -71,8 +71,6 @@ internal unsafe interface ILanes<T>
 
     static abstract T AddInt(T a, T b);
 
-    static abstract T SubInt(T a, T b);
-
     static abstract T And(T a, T b);
 
     static abstract T Or(T a, T b);

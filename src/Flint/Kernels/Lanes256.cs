@@ -114,9 +114,6 @@ internal readonly unsafe struct Lanes256(Vector256<int> lower, Vector256<int> up
     public static Lanes256 AddInt(Lanes256 a, Lanes256 b) => new(a._a + b._a, a._b + b._b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes256 SubInt(Lanes256 a, Lanes256 b) => new(a._a - b._a, a._b - b._b);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 And(Lanes256 a, Lanes256 b) => new(a._a & b._a, a._b & b._b);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -87,9 +87,6 @@ internal readonly unsafe struct Lanes512(Vector512<int> value) : ILanes<Lanes512
     public static Lanes512 AddInt(Lanes512 a, Lanes512 b) => new(a._v + b._v);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Lanes512 SubInt(Lanes512 a, Lanes512 b) => new(a._v - b._v);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 And(Lanes512 a, Lanes512 b) => new(a._v & b._v);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

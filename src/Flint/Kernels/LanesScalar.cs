@@ -149,12 +149,6 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
         return a;
     }
 
-    public static LanesScalar SubInt(LanesScalar a, LanesScalar b)
-    {
-        for (int i = 0; i < 16; i++) a[i] -= b[i];
-        return a;
-    }
-
     public static LanesScalar And(LanesScalar a, LanesScalar b)
     {
         for (int i = 0; i < 16; i++) a[i] &= b[i];

@@ -26,6 +26,7 @@ public sealed class IsaTests
     }
 
     [Theory]
+    [InlineData(Flint.Kernels.Isa.EmissionVariable)]
     [InlineData("EnableAVX512")]
     [InlineData("EnableAVXVNNI")]
     [InlineData("EnableAVX512", "EnableAVXVNNI", "EnableAVXVNNIINT")]
@@ -45,7 +46,7 @@ public sealed class IsaTests
         Assert.True(run.Passed > 0, "no test of trait Isa=yes ran\n" + run.Output);
     }
 
-    /// <summary>Runs this very test executable in a child, filtered to the trait, with the given runtime knobs set to 0.</summary>
+    /// <summary>Runs this very test executable in a child, filtered to the trait, with the given knobs of the runtime or of Flint set to 0.</summary>
     private static Run Start(string[] off)
     {
         string folder = Directory.CreateTempSubdirectory("flint-isa-").FullName;
@@ -61,7 +62,7 @@ public sealed class IsaTests
                 "--report-ctrf", "--report-ctrf-filename", "report.json",
             })
                 start.ArgumentList.Add(argument);
-            foreach (string knob in off) start.Environment["DOTNET_" + knob] = "0";
+            foreach (string knob in off) start.Environment[knob == Flint.Kernels.Isa.EmissionVariable ? knob : "DOTNET_" + knob] = "0";
             start.Environment[IsaDigest.FileVariable] = digests;
             start.Environment[KnobTests.OffVariable] = string.Join(',', off);
 

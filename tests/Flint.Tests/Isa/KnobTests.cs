@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics.X86;
+using Flint.Kernels;
 
 namespace Flint.Tests.Isa;
 
@@ -6,7 +7,7 @@ namespace Flint.Tests.Isa;
 [Trait("Isa", "yes")]
 public sealed class KnobTests
 {
-    /// <summary>Lists the runtime knobs that the parent set to 0.</summary>
+    /// <summary>Lists the knobs that the parent set to 0.</summary>
     internal const string OffVariable = "FLINT_ISA_OFF";
 
     [Fact]
@@ -18,6 +19,8 @@ public sealed class KnobTests
         if (avx2 || off.Contains("EnableAVXVNNI")) Assert.False(AvxVnni.IsSupported);
         if (avx2) Assert.False(Avx2.IsSupported || Fma.IsSupported);
         if (all) Assert.False(Sse42.IsSupported);
+        if (avx2 || off.Contains("EnableAVX512") || off.Contains(Flint.Kernels.Isa.EmissionVariable)) Assert.Null(TileSet.OfThisMachine);
+        else Assert.Equal(Flint.Kernels.Isa.HasVnni512 && OperatingSystem.IsLinux(), TileSet.OfThisMachine is not null);
     }
 
     [Fact]

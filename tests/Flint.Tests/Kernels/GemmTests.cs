@@ -18,6 +18,7 @@ public sealed unsafe class GemmTests
             {
                 data.Add(type, nameof(LaneBody.Avx2));
                 data.Add(type, nameof(LaneBody.Avx512));
+                data.Add(type, nameof(LaneBody.Emitted));
             }
 
             return data;
@@ -32,9 +33,9 @@ public sealed unsafe class GemmTests
         if (!Flint.Kernels.Isa.IsSupported(body)) Assert.Skip($"this processor has no {name}");
         foreach ((int rows, int columns, int tokens) in Shapes(type))
         {
-            float[] expected = Multiply(type, rows, columns, tokens, LaneBody.Scalar, 1, out _);
-            Assert.Equal(expected, Multiply(type, rows, columns, tokens, body, 1, out _));
-            Assert.Equal(expected, Multiply(type, rows, columns, tokens, body, 2, out _));
+            float[] expected = Multiply(type, rows, columns, tokens, LaneBody.Scalar, 1);
+            Assert.Equal(expected, Multiply(type, rows, columns, tokens, body, 1));
+            Assert.Equal(expected, Multiply(type, rows, columns, tokens, body, 2));
         }
     }
 
@@ -45,8 +46,8 @@ public sealed unsafe class GemmTests
     {
         foreach ((int rows, int columns, int tokens) in Shapes(type))
         {
-            float[] chosen = Multiply(type, rows, columns, tokens, Flint.Kernels.Isa.Codes, 2, out _);
-            Assert.Equal(Multiply(type, rows, columns, tokens, LaneBody.Scalar, 1, out _), chosen);
+            float[] chosen = Multiply(type, rows, columns, tokens, Flint.Kernels.Isa.Codes, 2);
+            Assert.Equal(Multiply(type, rows, columns, tokens, LaneBody.Scalar, 1), chosen);
             Isa.IsaDigest.Record($"gemm {type} {rows}x{columns}x{tokens}", chosen);
         }
     }
@@ -57,7 +58,9 @@ public sealed unsafe class GemmTests
     {
         foreach ((int rows, int columns, int tokens) in Shapes(type))
         {
-            float[] actual = Multiply(type, rows, columns, tokens, Flint.Kernels.Isa.Codes, 2, out double[] exact);
+            using var operands = new Operands(type, rows, columns, tokens, Flint.Kernels.Isa.Codes, 2);
+            float[] actual = operands.Multiply(Flint.Kernels.Isa.Codes);
+            double[] exact = operands.Exact();
             double error = 0, norm = 0;
             for (int i = 0; i < actual.Length; i++)
             {
@@ -75,9 +78,9 @@ public sealed unsafe class GemmTests
     {
         foreach (WeightType type in RandomWeights.Types)
         {
-            float[] together = Multiply(type, 32, 512, 13, Flint.Kernels.Isa.Codes, 2, out _);
+            float[] together = Multiply(type, 32, 512, 13, Flint.Kernels.Isa.Codes, 2);
             for (int tokens = 1; tokens < 8; tokens++)
-                Assert.Equal(together[..(tokens * 32)], Multiply(type, 32, 512, tokens, Flint.Kernels.Isa.Codes, 2, out _));
+                Assert.Equal(together[..(tokens * 32)], Multiply(type, 32, 512, tokens, Flint.Kernels.Isa.Codes, 2));
         }
     }
 
@@ -106,61 +109,104 @@ public sealed unsafe class GemmTests
         if (block == 1) yield return (19, 131, 6);
     }
 
-    /// <summary>Rows of random weights times random activations; <paramref name="exact"/> is the same over decoded weights in binary64.</summary>
-    private static float[] Multiply(WeightType type, int rows, int columns, int tokens, LaneBody body, int threads, out double[] exact)
+    /// <summary>Rows of random weights times random activations.</summary>
+    internal static float[] Multiply(WeightType type, int rows, int columns, int tokens, LaneBody body, int threads)
     {
-        byte[] source = RandomWeights.Rows(type, rows, columns, 11);
-        var random = new Random(5);
-        using var values = NativeBuffer.Of<float>((long)tokens * columns);
-        using var codes = NativeBuffer.Of<byte>(Activations.CodeBytes(tokens, columns));
-        using var scales = NativeBuffer.Of<byte>(Activations.ScaleBytes(tokens, columns));
-        using var scratch = NativeBuffer.Of<byte>(Gemm.ScratchBytes(tokens) * threads);
-        using var output = NativeBuffer.Of<float>((long)tokens * rows);
-        using var team = new Team(threads);
-        float* x = (float*)values.Pointer;
-        for (int i = 0; i < tokens * columns; i++) x[i] = random.NextSingle() * 2 - 1;
-
-        var input = new Activations
-        {
-            Values = x,
-            Codes = (sbyte*)codes.Pointer,
-            Scales = (BlockScale*)scales.Pointer,
-            Rows = tokens,
-            Columns = columns,
-            Stride = columns,
-        };
-        exact = new double[tokens * rows];
-        float[] decoded = new float[columns];
-        fixed (byte* p = source)
-        fixed (float* d = decoded)
-        {
-            using PackedMatrix matrix = PackedMatrix.Pack(team, type, p, rows, columns);
-            if (matrix.IsCoded) Quantize(input, body);
-            var job = new GemmJob { Input = input, Floats = body, Codes = body, Scratch = scratch.Pointer, ScratchStride = Gemm.ScratchBytes(tokens) };
-            job.Add(matrix, (float*)output.Pointer, rows);
-            Gemm.Run(team, ref job);
-            for (int r = 0; r < rows; r++)
-            {
-                WeightTypes.DecodeRow(type, p + r * WeightTypes.RowBytes(type, columns), d, columns);
-                for (int t = 0; t < tokens; t++)
-                {
-                    double sum = 0;
-                    for (int c = 0; c < columns; c++) sum += (double)d[c] * x[t * columns + c];
-                    exact[t * rows + r] = sum;
-                }
-            }
-        }
-
-        return new ReadOnlySpan<float>(output.Pointer, tokens * rows).ToArray();
+        using var operands = new Operands(type, rows, columns, tokens, body, threads);
+        return operands.Multiply(body);
     }
 
-    private static void Quantize(in Activations input, LaneBody body)
+    /// <summary>Weights, activations and outputs of one product.</summary>
+    internal sealed class Operands : IDisposable
     {
-        switch (body)
+        private readonly WeightType _type;
+        private readonly byte[] _source;
+        private readonly NativeBuffer _values, _codes, _scales, _scratch, _output;
+        private readonly Team _team;
+        private readonly PackedMatrix _matrix;
+
+        public Operands(WeightType type, int rows, int columns, int tokens, LaneBody body, int threads)
         {
-            case LaneBody.Avx512: Activations.Quantize<Lanes512>(input, 0, input.Rows); break;
-            case LaneBody.Avx2: Activations.Quantize<Lanes256>(input, 0, input.Rows); break;
-            default: Activations.Quantize<LanesScalar>(input, 0, input.Rows); break;
+            _type = type;
+            _source = RandomWeights.Rows(type, rows, columns, 11);
+            _values = NativeBuffer.Of<float>((long)tokens * columns);
+            _codes = new NativeBuffer(Activations.CodeBytes(tokens, columns));
+            _scales = new NativeBuffer(Activations.ScaleBytes(tokens, columns));
+            _scratch = new NativeBuffer(Gemm.ScratchBytes(tokens) * threads);
+            _output = NativeBuffer.Of<float>((long)tokens * rows);
+            _team = new Team(threads);
+            var random = new Random(5);
+            float* x = (float*)_values.Pointer;
+            for (int i = 0; i < tokens * columns; i++) x[i] = random.NextSingle() * 2 - 1;
+            Input = new Activations
+            {
+                Values = x,
+                Codes = (sbyte*)_codes.Pointer,
+                Scales = (BlockScale*)_scales.Pointer,
+                Rows = tokens,
+                Columns = columns,
+                Stride = columns,
+            };
+            fixed (byte* p = _source) _matrix = PackedMatrix.Pack(_team, type, p, rows, columns);
+            if (_matrix.IsCoded) Quantize(Input, body);
+        }
+
+        public Activations Input { get; }
+
+        public Product Product => new(_matrix, (float*)_output.Pointer, _matrix.Rows);
+
+        public byte* Scratch => _scratch.Pointer;
+
+        public Span<float> Outputs => new(_output.Pointer, Input.Rows * _matrix.Rows);
+
+        public float[] Multiply(LaneBody body)
+        {
+            Outputs.Fill(float.NaN);
+            var job = new GemmJob { Input = Input, Floats = body, Codes = body, Scratch = Scratch, ScratchStride = Gemm.ScratchBytes(Input.Rows) };
+            job.Add(_matrix, (float*)_output.Pointer, _matrix.Rows);
+            Gemm.Run(_team, ref job);
+            return Outputs.ToArray();
+        }
+
+        /// <summary>The product of the decoded weights and the activations as they were before quantization.</summary>
+        public double[] Exact()
+        {
+            int rows = _matrix.Rows, columns = Input.Columns;
+            double[] exact = new double[Input.Rows * rows];
+            float[] decoded = new float[columns];
+            fixed (byte* p = _source)
+            fixed (float* d = decoded)
+            {
+                for (int r = 0; r < rows; r++)
+                {
+                    WeightTypes.DecodeRow(_type, p + r * WeightTypes.RowBytes(_type, columns), d, columns);
+                    for (int t = 0; t < Input.Rows; t++)
+                    {
+                        double sum = 0;
+                        for (int c = 0; c < columns; c++) sum += (double)d[c] * Input.Values[(long)t * columns + c];
+                        exact[t * rows + r] = sum;
+                    }
+                }
+            }
+
+            return exact;
+        }
+
+        public void Dispose()
+        {
+            _team.Dispose();
+            _matrix.Dispose();
+            foreach (NativeBuffer buffer in new[] { _values, _codes, _scales, _scratch, _output }) buffer.Dispose();
+        }
+
+        private static void Quantize(in Activations input, LaneBody body)
+        {
+            switch (body)
+            {
+                case LaneBody.Emitted or LaneBody.Avx512: Activations.Quantize<Lanes512>(input, 0, input.Rows); break;
+                case LaneBody.Avx2: Activations.Quantize<Lanes256>(input, 0, input.Rows); break;
+                default: Activations.Quantize<LanesScalar>(input, 0, input.Rows); break;
+            }
         }
     }
 }
