@@ -109,12 +109,13 @@ public sealed class TrainingRunTests : IDisposable
     public void Generated_conversations_join_those_of_files()
     {
         Recipe recipe = Recipe("generated", 3);
-        recipe = recipe with { Generated = (5, 40, "arithmetic"), Options = recipe.Options with { MaxExampleTokens = 512 } };
+        recipe = recipe with { Generated = (5, 40, "arithmetic", 1), Options = recipe.Options with { MaxExampleTokens = 512 } };
         var output = new StringWriter();
         Assert.Equal(TrainingEnd.Complete, new TrainingRun(recipe, output, null, TimeProvider.System).Execute(CancellationToken.None));
         Assert.Contains("40 conversations of seed 5", output.ToString());
         Assert.Contains("from 101 lines", output.ToString());
-        Assert.Equal("other_recipe", Fault(recipe with { Generated = (6, 40, "arithmetic") }).Code);
+        Assert.Equal("other_recipe", Fault(recipe with { Generated = (6, 40, "arithmetic", 1) }).Code);
+        Assert.Equal("other_recipe", Fault(recipe with { Generated = (5, 40, "arithmetic", 2) }).Code);
     }
 
     [Fact]
