@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Flint.Engine;
 using Flint.Models;
 
@@ -91,4 +92,38 @@ public readonly struct ContemplationEvent
 
     /// <summary>With <see cref="ContemplationEventKind.Counted"/>, the votes.</summary>
     public Ballot? Ballot { get; init; }
+
+    /// <summary>
+    /// Writes it as one JSON object: its <c>kind</c>, and the <c>plan</c> of an agent that starts, the <c>agent</c>, <c>token</c> and
+    /// <c>text</c> of one that writes, the <c>trace</c> of one that has ended, the <c>ballot</c> of a count.
+    /// </summary>
+    public void WriteTo(Utf8JsonWriter writer)
+    {
+        writer.WriteStartObject();
+        switch (Kind)
+        {
+            case ContemplationEventKind.AgentStarted:
+                writer.WriteString("kind"u8, "agent_started"u8);
+                writer.WritePropertyName("plan"u8);
+                JsonSerializer.Serialize(writer, Agent!, TraceJson.Default.AgentPlan);
+                break;
+            case ContemplationEventKind.AgentWrote:
+                writer.WriteString("kind"u8, "agent_wrote"u8);
+                writer.WriteNumber("agent"u8, Agent!.Index);
+                writer.WriteNumber("token"u8, Token.Token);
+                writer.WriteString("text"u8, Token.Text);
+                break;
+            case ContemplationEventKind.AgentEnded:
+                writer.WriteString("kind"u8, "agent_ended"u8);
+                writer.WritePropertyName("trace"u8);
+                JsonSerializer.Serialize(writer, Trace!, TraceJson.Default.AgentTrace);
+                break;
+            default:
+                writer.WriteString("kind"u8, "counted"u8);
+                writer.WritePropertyName("ballot"u8);
+                JsonSerializer.Serialize(writer, Ballot!, TraceJson.Default.Ballot);
+                break;
+        }
+        writer.WriteEndObject();
+    }
 }

@@ -20,9 +20,12 @@ public sealed class ContemplationTests
         using (var world = new World())
             alone = (await world.ThinkAsync(World.Task(), Eight with { Rounds = 1, Subset = 3 }, cancellation: Test)).ToJson();
         // Beside other sequences and trees, in a pool that is short, without a prefix cache, and to a slow reader.
-        using var busy = new World(pages: 40, events: 4);
+        using var loaded = new ManualResetEventSlim();
+        var forward = new SimulatedForward(contextLength: 512, maxBatchRows: 64, maxSequences: 16, maxLogitRows: 16) { Before = _ => loaded.Wait() };
+        using var busy = new World(forward, pages: 40, events: 4);
         using var bare = new World(cache: false);
         var load = Enumerable.Range(0, 12).Select(i => Drain(busy.Engine.Submit(new GenerationRequest { Prompt = EngineHarness.Prompt(30 + i, i), MaxTokens = 150, IgnoreEos = true, Sampling = new SamplingOptions { Seed = 1 } }))).ToList();
+        loaded.Set();
         int told = 0;
         ContemplationTask slow = World.Task(tell: async _ =>
         {
