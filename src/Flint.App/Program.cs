@@ -14,6 +14,7 @@ root.Add(Inspect.Create());
 root.Add(Bench.Create());
 root.Add(Quantize.Create());
 root.Add(Merge.Create());
+root.Add(Pack.Create());
 root.Add(Synth.Create());
 root.Add(Train.Create());
 root.Add(Tune.Create());

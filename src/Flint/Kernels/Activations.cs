@@ -52,6 +52,34 @@ internal unsafe struct Activations
     /// <summary>Bytes of block scales for so many rows.</summary>
     public static long ScaleBytes(int rows, int columns) => (long)rows * (columns / BlockLength) * sizeof(BlockScale);
 
+    /// <summary>The rows [from, from + count) of a buffer that holds several sets of rows, as a set of their own.</summary>
+    public readonly Activations Part(int from, int count) => this with
+    {
+        Values = Values + (long)from * Stride,
+        Codes = Codes + CodeBytes(from, Columns),
+        Scales = Scales + (long)from * (Columns / BlockLength),
+        Rows = count,
+    };
+
+    /// <summary>Copies a row from another set of as many columns: its values, or its codes and scales where it is quantized.</summary>
+    public static void CopyRow(in Activations source, int row, in Activations target, int to, bool coded)
+    {
+        if (!coded)
+        {
+            new ReadOnlySpan<float>(source.Values + (long)row * source.Stride, source.Columns).CopyTo(new Span<float>(target.Values + (long)to * target.Stride, target.Columns));
+            return;
+        }
+
+        int blocks = source.Columns / BlockLength;
+        for (int first = 0; first < blocks; first += ChunkBlocks)
+        {
+            int count = Math.Min(ChunkBlocks, blocks - first);
+            long from = (long)first * source.Rows + (long)row * count, into = (long)first * target.Rows + (long)to * count;
+            Unsafe.CopyBlockUnaligned(target.Codes + into * BlockLength, source.Codes + from * BlockLength, (uint)(count * BlockLength));
+            Unsafe.CopyBlockUnaligned(target.Scales + into, source.Scales + from, (uint)(count * sizeof(BlockScale)));
+        }
+    }
+
     /// <summary>Quantizes rows [from, to): per block of 32, the largest magnitude becomes 127, ties to even.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Quantize<TLanes>(in Activations a, int from, int to)

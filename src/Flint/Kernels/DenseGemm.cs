@@ -256,6 +256,10 @@ internal static unsafe class DenseGemm
                     Unsafe.CopyBlockUnaligned(cells + 4, source + 4, 8);
                 }
             }
+            else if (tall == MaxTileRows)
+            {
+                for (int k = 0; k < count; k++, source += stride, cells += MaxTileRows) Unsafe.CopyBlockUnaligned(cells, source, MaxTileRows * sizeof(float));
+            }
             else
             {
                 for (int k = 0; k < count; k++, source += stride, cells += tile)

@@ -72,13 +72,18 @@ internal static unsafe class Gemm
             int groups = (product.Rows + PackedMatrix.GroupRows - 1) / PackedMatrix.GroupRows;
             Team.Split(groups, 1, part, parts, out int from, out int to);
             if (from == to) continue;
-            bool floats = product.Type is WeightType.F32 or WeightType.F16 or WeightType.BF16;
-            switch (floats ? job->Floats : job->Codes)
-            {
-                case LaneBody.Avx512: Groups<Lanes512>(product, job->Input, from, to, scratch); break;
-                case LaneBody.Avx2: Groups<Lanes256>(product, job->Input, from, to, scratch); break;
-                default: Groups<LanesScalar>(product, job->Input, from, to, scratch); break;
-            }
+            Groups(product, job->Input, job->Floats, job->Codes, from, to, scratch);
+        }
+    }
+
+    /// <summary>Groups [from, to) of one product on the calling thread, which has <see cref="ScratchBytes"/>.</summary>
+    internal static void Groups(in Product p, in Activations x, LaneBody floats, LaneBody codes, int from, int to, byte* scratch)
+    {
+        switch (p.Type is WeightType.F32 or WeightType.F16 or WeightType.BF16 ? floats : codes)
+        {
+            case LaneBody.Avx512: Groups<Lanes512>(p, x, from, to, scratch); break;
+            case LaneBody.Avx2: Groups<Lanes256>(p, x, from, to, scratch); break;
+            default: Groups<LanesScalar>(p, x, from, to, scratch); break;
         }
     }
 

@@ -10,15 +10,19 @@ internal sealed unsafe class PackedMatrix : IDisposable
     /// <summary>Rows of a group: one per lane.</summary>
     public const int GroupRows = 16;
 
-    private readonly NativeBuffer _buffer;
+    /// <summary>The number of the packed formats' layout. Whoever changes what <see cref="Pack"/> writes counts it up: copies in files are of one layout.</summary>
+    public const int Layout = 1;
 
-    private PackedMatrix(WeightType type, int rows, int columns, long groupBytes)
+    private readonly NativeBuffer? _buffer;
+
+    private PackedMatrix(WeightType type, int rows, int columns, byte* data)
     {
         Type = type;
         Rows = rows;
         Columns = columns;
-        GroupBytes = groupBytes;
-        _buffer = new NativeBuffer(groupBytes * Groups, zeroed: true, hugePages: true);
+        GroupBytes = BytesOfGroup(type, columns);
+        _buffer = data == null ? new NativeBuffer(Bytes, zeroed: true, hugePages: true) : null;
+        Data = data == null ? _buffer!.Pointer : data;
     }
 
     public WeightType Type { get; }
@@ -33,9 +37,9 @@ internal sealed unsafe class PackedMatrix : IDisposable
 
     public long GroupBytes { get; }
 
-    public byte* Data => _buffer.Pointer;
+    public byte* Data { get; }
 
-    public long Bytes => _buffer.Length;
+    public long Bytes => GroupBytes * Groups;
 
     /// <summary>Whether the kernels read 8-bit activations for it.</summary>
     public bool IsCoded => IsCodedType(Type);
@@ -52,7 +56,7 @@ internal sealed unsafe class PackedMatrix : IDisposable
     /// <param name="columns">Inputs.</param>
     public static PackedMatrix Pack(Team team, WeightType type, byte* source, int rows, int columns)
     {
-        var matrix = new PackedMatrix(type, rows, columns, BytesOfGroup(type, columns));
+        var matrix = new PackedMatrix(type, rows, columns, null);
         var job = new PackJob
         {
             Type = type,
@@ -81,7 +85,10 @@ internal sealed unsafe class PackedMatrix : IDisposable
         return matrix;
     }
 
-    public void Dispose() => _buffer.Dispose();
+    /// <summary>A matrix that is packed already, in memory that stays its owner's.</summary>
+    public static PackedMatrix Over(WeightType type, byte* data, int rows, int columns) => new(type, rows, columns, data);
+
+    public void Dispose() => _buffer?.Dispose();
 
     private static bool IsCodedType(WeightType type) => type is not (WeightType.F32 or WeightType.F16 or WeightType.BF16);
 

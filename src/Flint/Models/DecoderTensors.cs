@@ -22,11 +22,15 @@ internal static class DecoderTensors
     public const string FeedForwardUp = "ffn_up";
     public const string FeedForwardDown = "ffn_down";
     public const string PostFeedForwardNorm = "post_ffw_norm";
+    public const string Router = "ffn_gate_inp";
+    public const string ExpertGates = "ffn_gate_exps";
+    public const string ExpertUps = "ffn_up_exps";
+    public const string ExpertDowns = "ffn_down_exps";
 
     /// <summary>The full name of a layer's tensor.</summary>
     public static string Name(int layer, string part) => $"blk.{layer}.{part}.weight";
 
-    /// <summary>All tensors of a decoder. Matrices that read the same input follow one another.</summary>
+    /// <summary>All tensors of a decoder but experts and their router. Matrices that read the same input follow one another.</summary>
     /// <param name="c">The shape.</param>
     /// <param name="tied">Whether the head is the embedding.</param>
     public static IEnumerable<DecoderTensor> Of(ModelConfig c, bool tied)
@@ -58,9 +62,13 @@ internal static class DecoderTensors
         yield return new(Name(l, Output), outputs, width);
         if (c.PostNorms) yield return new(Name(l, PostAttentionNorm), width, 0);
         yield return new(Name(l, FeedForwardNorm), width, 0);
-        yield return new(Name(l, FeedForwardGate), width, c.FeedForwardLength);
-        yield return new(Name(l, FeedForwardUp), width, c.FeedForwardLength);
-        yield return new(Name(l, FeedForwardDown), c.FeedForwardLength, width);
+        if (c.Experts == 0)
+        {
+            yield return new(Name(l, FeedForwardGate), width, c.FeedForwardLength);
+            yield return new(Name(l, FeedForwardUp), width, c.FeedForwardLength);
+            yield return new(Name(l, FeedForwardDown), c.FeedForwardLength, width);
+        }
+
         if (c.PostNorms) yield return new(Name(l, PostFeedForwardNorm), width, 0);
     }
 }

@@ -28,6 +28,9 @@ internal sealed unsafe class LayerWeights : IDisposable
 
     public required float* FeedForwardNorm { get; init; }
 
+    /// <summary>[width → experts], in layers of experts. Then the three matrices below hold all experts, one after the other.</summary>
+    public PackedMatrix? Router { get; init; }
+
     public required PackedMatrix FeedForwardGate { get; init; }
 
     public required PackedMatrix FeedForwardUp { get; init; }
@@ -45,6 +48,7 @@ internal sealed unsafe class LayerWeights : IDisposable
             yield return Value;
             if (Gate is not null) yield return Gate;
             yield return Output;
+            if (Router is not null) yield return Router;
             yield return FeedForwardGate;
             yield return FeedForwardUp;
             yield return FeedForwardDown;
@@ -61,7 +65,7 @@ internal sealed unsafe class LayerWeights : IDisposable
 /// Binds the tensors of a file to a model: names and shapes checked, matrices packed, and every tensor of the file accounted for,
 /// since one that nobody reads means another model than the file holds.
 /// </summary>
-internal sealed unsafe class WeightBinder(GgufFile file, Team team)
+internal sealed unsafe class WeightBinder(GgufFile file, Team team, PackedCopy? copy)
 {
     private readonly HashSet<string> _bound = [];
     private readonly List<NativeBuffer> _vectors = [];
@@ -76,6 +80,13 @@ internal sealed unsafe class WeightBinder(GgufFile file, Team team)
         return Pack(info, inputs, outputs);
     }
 
+    /// <summary>As many matrices [inputs → outputs] of one tensor, packed one after the other; outputs are a multiple of a group's rows.</summary>
+    public PackedMatrix Matrices(string name, int inputs, int outputs, int count)
+    {
+        TensorInfo info = Find(name, inputs, outputs, count);
+        return Pack(info, inputs, outputs * count);
+    }
+
     /// <summary>A tensor that stays in the file, read row by row.</summary>
     public TensorInfo Rows(string name, int columns, int rows) => Find(name, columns, rows);
 
@@ -83,6 +94,7 @@ internal sealed unsafe class WeightBinder(GgufFile file, Team team)
     {
         if (!WeightTypes.IsSupported(info.Type))
             throw FlintException.File("unsupported_weight_type", $"{info.File}: tensor {info.Name} is in {WeightTypes.Name(info.Type)}, which is not supported.");
+        if (copy?.Matrix(info, outputs, inputs) is { } packed) return packed;
         try
         {
             return PackedMatrix.Pack(team, info.Type, info.Data, outputs, inputs);

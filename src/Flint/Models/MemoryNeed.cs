@@ -16,14 +16,7 @@ public sealed record MemoryNeed(long WeightBytes, long MappedBytes, long KvBytes
     {
         ModelConfig config = Family.Configure(file);
         TensorInfo embedding = file.Tensors.Get(DecoderTensors.Embedding);
-        bool tied = !file.Tensors.TryGet(DecoderTensors.Head, out _);
-        long packed = 0;
-        foreach (TensorInfo tensor in file.Tensors)
-        {
-            if (tensor.Shape.Length == 2 && (tensor != embedding || tied))
-                packed += PackedMatrix.PackedBytes(tensor.Type, tensor.Shape[1], tensor.Shape[0]);
-        }
-
+        long packed = PackedCopy.Matrices(file).Sum(t => PackedMatrix.PackedBytes(t.Type, PackedCopy.RowsOf(t), t.Shape[0]));
         return new MemoryNeed(packed, embedding.Bytes, KvPool.PageBytes(config.KvShape) / KvPool.PageTokens, config.TrainedContextLength);
     }
 }

@@ -15,12 +15,16 @@ public sealed unsafe class Model : IDisposable
     private readonly Workspace _workspace;
     private readonly ForwardPasses _passes;
     private readonly AdapterPass _adapters;
+    private readonly ExpertBlock? _experts;
     private readonly LaneBody _floats;
     private readonly LaneBody _codes;
     private int _logitRows;
 
-    private Model(GgufFile file, ModelConfig config, ModelOptions options, Team team, ModelWeights weights)
+    private readonly PackedCopy? _copy;
+
+    private Model(GgufFile file, ModelConfig config, ModelOptions options, Team team, ModelWeights weights, PackedCopy? copy)
     {
+        _copy = copy;
         File = file;
         Config = config;
         Options = options;
@@ -31,6 +35,7 @@ public sealed unsafe class Model : IDisposable
         _codes = Isa.Codes;
         _passes = ForwardPasses.For(_floats);
         _adapters = new AdapterPass(options.MaxSequences);
+        if (config.Experts > 0) _experts = new ExpertBlock(config, options.MaxBatchRows, team, _floats, RowsWorthATeam);
         Prepare();
     }
 
@@ -43,6 +48,12 @@ public sealed unsafe class Model : IDisposable
     /// <summary>The file it came from; stays open, since token embeddings are read from it.</summary>
     public GgufFile File { get; }
 
+    /// <summary>Whether the weights are those of a <see cref="PackedCopy"/>.</summary>
+    public bool HasPackedCopy => _copy is not null;
+
+    /// <summary>Why a packed copy that is there is not used; null where there is none, or it is used.</summary>
+    public string? PackedCopyFault { get; private init; }
+
     /// <summary>Threads that compute.</summary>
     public int Threads => _team.Count;
 
@@ -50,7 +61,7 @@ public sealed unsafe class Model : IDisposable
     public long WeightBytes => _weights.Bytes;
 
     /// <summary>Bytes of the forward pass's buffers.</summary>
-    public long WorkspaceBytes => _workspace.TotalBytes;
+    public long WorkspaceBytes => _workspace.TotalBytes + (_experts?.Bytes ?? 0);
 
     /// <summary>The instruction sets that the kernels run on.</summary>
     public static string InstructionSets => Isa.Description;
@@ -80,14 +91,16 @@ public sealed unsafe class Model : IDisposable
         config = config with { ContextLength = context };
         var team = new Team(options.Threads);
         ModelWeights? weights = null;
+        PackedCopy? copy = PackedCopy.Find(file, out string? passedOver);
         try
         {
-            weights = ModelWeights.Load(file, config, team);
-            return new Model(file, config, options, team, weights);
+            weights = ModelWeights.Load(file, config, team, copy);
+            return new Model(file, config, options, team, weights, copy) { PackedCopyFault = passedOver };
         }
         catch
         {
             weights?.Dispose();
+            copy?.Dispose();
             team.Dispose();
             throw;
         }
@@ -141,8 +154,10 @@ public sealed unsafe class Model : IDisposable
     {
         _team.Dispose();
         _weights.Dispose();
+        _copy?.Dispose();
         _adapters.Dispose();
         _workspace.Dispose();
+        _experts?.Dispose();
         File.Dispose();
     }
 
@@ -283,13 +298,24 @@ public sealed unsafe class Model : IDisposable
         Adapt(s);
         s->PostNorm = w.PostAttentionNorm;
         s->NextNorm = w.FeedForwardNorm;
-        SetInput(s, _workspace.Input, Config.EmbeddingLength, w.FeedForwardGate.IsCoded || w.FeedForwardUp.IsCoded);
+        SetInput(s, _workspace.Input, Config.EmbeddingLength, w.FeedForwardGate.IsCoded || w.FeedForwardUp.IsCoded || w.Router is { IsCoded: true });
         Pass(_passes.Join, s);
     }
 
     private void FeedForwardBlock(ForwardState* s, int l)
     {
         LayerWeights w = _weights.Layers[l];
+        if (w.Router is null) DenseFeedForward(s, w, l);
+        else _experts!.Run(w, Job(s), s->Block);
+        bool last = l == _weights.Layers.Length - 1;
+        s->PostNorm = w.PostFeedForwardNorm;
+        s->NextNorm = last ? _weights.OutputNorm : _weights.Layers[l + 1].AttentionNorm;
+        SetInput(s, _workspace.Input, Config.EmbeddingLength, last ? _weights.Head.IsCoded : AnyCoded(_weights.Layers[l + 1]));
+        Pass(_passes.Join, s);
+    }
+
+    private void DenseFeedForward(ForwardState* s, LayerWeights w, int l)
+    {
         GemmJob job = Job(s);
         job.Add(w.FeedForwardGate, s->Inner1, w.FeedForwardGate.Rows);
         job.Add(w.FeedForwardUp, s->Inner2, w.FeedForwardUp.Rows);
@@ -305,12 +331,6 @@ public sealed unsafe class Model : IDisposable
         Gemm.Run(_team, ref job);
         _adapters.Add(l, AdaptedMatrix.FeedForwardDown, s->Input, s->Block, w.FeedForwardDown.Rows);
         Adapt(s);
-
-        bool last = l == _weights.Layers.Length - 1;
-        s->PostNorm = w.PostFeedForwardNorm;
-        s->NextNorm = last ? _weights.OutputNorm : _weights.Layers[l + 1].AttentionNorm;
-        SetInput(s, _workspace.Input, Config.EmbeddingLength, last ? _weights.Head.IsCoded : AnyCoded(_weights.Layers[l + 1]));
-        Pass(_passes.Join, s);
     }
 
     private void Head(ForwardState* s)

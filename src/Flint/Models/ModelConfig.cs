@@ -29,8 +29,14 @@ public sealed record ModelConfig
     /// <summary>Floats of a value.</summary>
     public required int ValueLength { get; init; }
 
-    /// <summary>Inner width of the feed-forward block.</summary>
+    /// <summary>Inner width of the feed-forward block; of one expert where there are experts.</summary>
     public required int FeedForwardLength { get; init; }
+
+    /// <summary>Experts that the feed-forward blocks choose from; 0 where they are dense.</summary>
+    public int Experts { get; init; }
+
+    /// <summary>Experts that a token goes through in each layer.</summary>
+    public int ExpertsUsed { get; init; }
 
     /// <summary>Tokens the model was trained to see.</summary>
     public required int TrainedContextLength { get; init; }

@@ -31,9 +31,9 @@ internal sealed unsafe class ModelWeights : IDisposable
     /// <summary>Bytes of the packed matrices.</summary>
     public long Bytes => Head.Bytes + Layers.Sum(l => l.Matrices.Sum(m => m.Bytes));
 
-    public static ModelWeights Load(GgufFile file, ModelConfig c, Team team)
+    public static ModelWeights Load(GgufFile file, ModelConfig c, Team team, PackedCopy? copy)
     {
-        var binder = new WeightBinder(file, team);
+        var binder = new WeightBinder(file, team, copy);
         var layers = new List<LayerWeights>(c.Layers);
         PackedMatrix? head = null;
         try
@@ -68,7 +68,8 @@ internal sealed unsafe class ModelWeights : IDisposable
 
     private static LayerWeights Layer(WeightBinder binder, ModelConfig c, int l)
     {
-        int width = c.EmbeddingLength, queries = c.Heads * c.HeadLength, outputs = c.Heads * c.ValueLength;
+        int width = c.EmbeddingLength, queries = c.Heads * c.HeadLength, outputs = c.Heads * c.ValueLength, inner = c.FeedForwardLength;
+        bool experts = c.Experts > 0;
         return new LayerWeights
         {
             AttentionNorm = binder.Vector(DecoderTensors.Name(l, DecoderTensors.AttentionNorm), width),
@@ -81,9 +82,16 @@ internal sealed unsafe class ModelWeights : IDisposable
             Output = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.Output), outputs, width),
             PostAttentionNorm = c.PostNorms ? binder.Vector(DecoderTensors.Name(l, DecoderTensors.PostAttentionNorm), width) : null,
             FeedForwardNorm = binder.Vector(DecoderTensors.Name(l, DecoderTensors.FeedForwardNorm), width),
-            FeedForwardGate = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.FeedForwardGate), width, c.FeedForwardLength),
-            FeedForwardUp = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.FeedForwardUp), width, c.FeedForwardLength),
-            FeedForwardDown = binder.Matrix(DecoderTensors.Name(l, DecoderTensors.FeedForwardDown), c.FeedForwardLength, width),
+            Router = experts ? binder.Matrix(DecoderTensors.Name(l, DecoderTensors.Router), width, c.Experts) : null,
+            FeedForwardGate = experts
+                ? binder.Matrices(DecoderTensors.Name(l, DecoderTensors.ExpertGates), width, inner, c.Experts)
+                : binder.Matrix(DecoderTensors.Name(l, DecoderTensors.FeedForwardGate), width, inner),
+            FeedForwardUp = experts
+                ? binder.Matrices(DecoderTensors.Name(l, DecoderTensors.ExpertUps), width, inner, c.Experts)
+                : binder.Matrix(DecoderTensors.Name(l, DecoderTensors.FeedForwardUp), width, inner),
+            FeedForwardDown = experts
+                ? binder.Matrices(DecoderTensors.Name(l, DecoderTensors.ExpertDowns), inner, width, c.Experts)
+                : binder.Matrix(DecoderTensors.Name(l, DecoderTensors.FeedForwardDown), inner, width),
             PostFeedForwardNorm = c.PostNorms ? binder.Vector(DecoderTensors.Name(l, DecoderTensors.PostFeedForwardNorm), width) : null,
         };
     }

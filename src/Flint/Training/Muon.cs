@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Flint.Kernels;
 using Flint.Memory;
 
@@ -22,27 +23,22 @@ internal sealed unsafe class Muon : IDisposable
     private readonly Team _team;
     private readonly TrainedTensor[] _matrices;
     private readonly NativeBuffer _memory;
-    private readonly float* _step;
-    private readonly float* _next;
-    private readonly float* _square;
-    private readonly float* _fourth;
-    private readonly float* _panels;
-    private readonly float* _scratch;
+    private readonly long _threadFloats;
+    private readonly long _elements;
+    private readonly long _sides;
 
     public Muon(TrainedTensors tensors, Team team, TrainedTensor[] matrices)
     {
         _tensors = tensors;
         _team = team;
-        _matrices = matrices;
-        long elements = matrices.Max(m => m.Count), side = matrices.Max(m => (long)Math.Min(m.Rows, m.Columns));
+        // The largest first: threads that take one after the other then end at about the same time.
+        _matrices = [.. matrices.OrderByDescending(m => m.Count)];
+        _elements = matrices.Max(m => m.Count);
+        long side = matrices.Max(m => (long)Math.Min(m.Rows, m.Columns));
+        _sides = side * side;
         long panels = matrices.Max(m => DenseGemm.PanelFloats(Math.Max(m.Rows, m.Columns), Math.Max(m.Rows, m.Columns)));
-        _memory = NativeBuffer.Of<float>(2 * elements + 2 * side * side + panels + (long)team.Count * DenseGemm.ThreadFloats);
-        _step = (float*)_memory.Pointer;
-        _next = _step + elements;
-        _square = _next + elements;
-        _fourth = _square + side * side;
-        _panels = _fourth + side * side;
-        _scratch = _panels + panels;
+        _threadFloats = 2 * _elements + 2 * _sides + panels + DenseGemm.ThreadFloats;
+        _memory = NativeBuffer.Of<float>(team.Count * _threadFloats);
     }
 
     /// <summary>One step of every matrix.</summary>
@@ -51,52 +47,182 @@ internal sealed unsafe class Muon : IDisposable
     /// <param name="gradientScale">Factor of the gradients: clipping.</param>
     public void Step(TrainerOptions o, double rate, float gradientScale)
     {
-        foreach (TrainedTensor matrix in _matrices)
+        Matrix* matrices = stackalloc Matrix[_matrices.Length];
+        for (int i = 0; i < _matrices.Length; i++)
         {
-            float* gradient = _tensors.GradientsOf(matrix), momentum = _tensors.FirstMoments + matrix.Offset, values = _tensors.ValuesOf(matrix);
-            double squares = 0;
-            for (long i = 0; i < matrix.Count; i++)
+            TrainedTensor m = _matrices[i];
+            matrices[i] = new Matrix
             {
-                float g = gradient[i] * gradientScale;
-                momentum[i] = o.Momentum * momentum[i] + g;
-                _step[i] = g + o.Momentum * momentum[i];
-                squares += (double)_step[i] * _step[i];
-            }
+                Values = _tensors.ValuesOf(m), Gradient = _tensors.GradientsOf(m), Momentum = _tensors.FirstMoments + m.Offset,
+                Rows = m.Rows, Columns = m.Columns,
+                Factor = (float)(rate * LikeAdam * Math.Sqrt(Math.Max(m.Rows, m.Columns))),
+            };
+        }
 
-            if (squares == 0) continue;
-            float shrink = (float)(1 / Math.Sqrt(squares));
-            for (long i = 0; i < matrix.Count; i++) _step[i] *= shrink;
-            float* turned = Orthogonalize(matrix.Rows, matrix.Columns);
-            float factor = (float)(rate * LikeAdam * Math.Sqrt(Math.Max(matrix.Rows, matrix.Columns))), keep = 1 - (float)(rate * o.WeightDecay);
-            for (long i = 0; i < matrix.Count; i++) values[i] = values[i] * keep - factor * turned[i];
+        var job = new Job
+        {
+            Matrices = matrices, Count = _matrices.Length,
+            Memory = (float*)_memory.Pointer, ThreadFloats = _threadFloats, Elements = _elements, Sides = _sides,
+            Momentum = o.Momentum, GradientScale = gradientScale, Keep = 1 - (float)(rate * o.WeightDecay),
+        };
+        switch (Isa.Floats)
+        {
+            case LaneBody.Avx512: _team.Run(&Bodies<Lanes512>.Turn, &job); break;
+            case LaneBody.Avx2: _team.Run(&Bodies<Lanes256>.Turn, &job); break;
+            default: _team.Run(&Bodies<LanesScalar>.Turn, &job); break;
         }
     }
 
     public void Dispose() => _memory.Dispose();
 
-    /// <summary>The iterations on the step, from the side where the square is smaller: X ← a·X + (b·S + c·S²)·X with S = X·Xᵀ, or the mirror image.</summary>
-    private float* Orthogonalize(int rows, int columns)
+    private static class Bodies<TLanes>
+        where TLanes : struct, ILanes<TLanes>
     {
-        float* x = _step, other = _next;
-        bool tall = rows > columns;
-        int side = Math.Min(rows, columns), length = Math.Max(rows, columns);
-        for (int i = 0; i < Iterations; i++)
+        /// <summary>Takes matrices until none is left; each is one thread's work from end to end.</summary>
+        public static void Turn(void* state, int part, int parts)
         {
-            // S = X·Xᵀ, or Xᵀ·X of a tall one: A read transposed where it is tall, B where it is not.
-            Product(new DenseProduct { A = x, AStride = columns, ATransposed = tall, B = x, BStride = columns, BTransposed = !tall, C = _square, CStride = side, M = side, N = side, K = length });
-            Product(new DenseProduct { A = _square, AStride = side, B = _square, BStride = side, C = _fourth, CStride = side, M = side, N = side, K = side });
-            for (int k = 0; k < side * side; k++) _square[k] = B * _square[k] + C * _fourth[k];
-            if (tall) Product(new DenseProduct { A = x, AStride = columns, B = _square, BStride = side, C = other, CStride = columns, M = rows, N = columns, K = side });
-            else Product(new DenseProduct { A = _square, AStride = side, B = x, BStride = columns, C = other, CStride = columns, M = rows, N = columns, K = side });
-            long count = (long)rows * columns;
-            for (long k = 0; k < count; k++) other[k] += A * x[k];
-            float* swap = x;
-            x = other;
-            other = swap;
+            var job = (Job*)state;
+            var scratch = new Scratch(*job, part);
+            for (int i; (i = Interlocked.Increment(ref job->Next) - 1) < job->Count;) Turn(*job, job->Matrices[i], scratch);
         }
 
-        return x;
+        private static void Turn(in Job job, in Matrix m, in Scratch s)
+        {
+            long count = (long)m.Rows * m.Columns;
+            Momentum(job, m, s.Step, count);
+            double squares = 0;
+            for (long i = 0; i < count; i++) squares += (double)s.Step[i] * s.Step[i];
+            if (squares == 0) return;
+            Scale(s.Step, (float)(1 / Math.Sqrt(squares)), count);
+            Update(m, Orthogonalize(m.Rows, m.Columns, s), job.Keep, count);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Momentum(in Job job, in Matrix m, float* step, long count)
+        {
+            TLanes clip = TLanes.Broadcast(job.GradientScale), keep = TLanes.Broadcast(job.Momentum);
+            long i = 0;
+            for (; i + 16 <= count; i += 16)
+            {
+                TLanes g = TLanes.Mul(TLanes.Load(m.Gradient + i), clip);
+                TLanes momentum = TLanes.Add(TLanes.Mul(keep, TLanes.Load(m.Momentum + i)), g);
+                TLanes.Store(momentum, m.Momentum + i);
+                TLanes.Store(TLanes.Add(g, TLanes.Mul(keep, momentum)), step + i);
+            }
+
+            for (; i < count; i++)
+            {
+                float g = m.Gradient[i] * job.GradientScale;
+                m.Momentum[i] = job.Momentum * m.Momentum[i] + g;
+                step[i] = g + job.Momentum * m.Momentum[i];
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Scale(float* x, float by, long count)
+        {
+            TLanes factor = TLanes.Broadcast(by);
+            long i = 0;
+            for (; i + 16 <= count; i += 16) TLanes.Store(TLanes.Mul(TLanes.Load(x + i), factor), x + i);
+            for (; i < count; i++) x[i] *= by;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Update(in Matrix m, float* turned, float keep, long count)
+        {
+            TLanes kept = TLanes.Broadcast(keep), factor = TLanes.Broadcast(m.Factor);
+            long i = 0;
+            for (; i + 16 <= count; i += 16)
+                TLanes.Store(TLanes.Sub(TLanes.Mul(TLanes.Load(m.Values + i), kept), TLanes.Mul(factor, TLanes.Load(turned + i))), m.Values + i);
+            for (; i < count; i++) m.Values[i] = m.Values[i] * keep - m.Factor * turned[i];
+        }
+
+        /// <summary>The iterations on the step, from the side where the square is smaller: X ← a·X + (b·S + c·S²)·X with S = X·Xᵀ, or the mirror image.</summary>
+        private static float* Orthogonalize(int rows, int columns, in Scratch s)
+        {
+            float* x = s.Step, other = s.Next;
+            bool tall = rows > columns;
+            int side = Math.Min(rows, columns), length = Math.Max(rows, columns);
+            for (int i = 0; i < Iterations; i++)
+            {
+                // S = X·Xᵀ, or Xᵀ·X of a tall one: A read transposed where it is tall, B where it is not.
+                Product(new DenseProduct { A = x, AStride = columns, ATransposed = tall, B = x, BStride = columns, BTransposed = !tall, C = s.Square, CStride = side, M = side, N = side, K = length }, s);
+                Product(new DenseProduct { A = s.Square, AStride = side, B = s.Square, BStride = side, C = s.Fourth, CStride = side, M = side, N = side, K = side }, s);
+                Blend(s.Square, B, s.Fourth, C, (long)side * side);
+                if (tall) Product(new DenseProduct { A = x, AStride = columns, B = s.Square, BStride = side, C = other, CStride = columns, M = rows, N = columns, K = side }, s);
+                else Product(new DenseProduct { A = s.Square, AStride = side, B = x, BStride = columns, C = other, CStride = columns, M = rows, N = columns, K = side }, s);
+                Blend(other, 1f, x, A, (long)rows * columns);
+                float* swap = x;
+                x = other;
+                other = swap;
+            }
+
+            return x;
+        }
+
+        /// <summary>x = p·x + q·y.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Blend(float* x, float p, float* y, float q, long count)
+        {
+            TLanes first = TLanes.Broadcast(p), second = TLanes.Broadcast(q);
+            long i = 0;
+            for (; i + 16 <= count; i += 16)
+                TLanes.Store(TLanes.Add(TLanes.Mul(first, TLanes.Load(x + i)), TLanes.Mul(second, TLanes.Load(y + i))), x + i);
+            for (; i < count; i++) x[i] = p * x[i] + q * y[i];
+        }
+
+        private static void Product(in DenseProduct product, in Scratch s) => DenseGemm.RunAlone<TLanes>(product, s.Panels, s.Thread);
     }
 
-    private void Product(in DenseProduct product) => DenseGemm.Run(_team, product, _panels, _scratch);
+    private struct Matrix
+    {
+        public float* Values;
+        public float* Gradient;
+        public float* Momentum;
+        public int Rows;
+        public int Columns;
+
+        /// <summary>The learning rate, scaled to the shape.</summary>
+        public float Factor;
+    }
+
+    private struct Job
+    {
+        public Matrix* Matrices;
+        public int Count;
+        public int Next;
+        public float* Memory;
+        public long ThreadFloats;
+        public long Elements;
+        public long Sides;
+        public float Momentum;
+        public float GradientScale;
+        public float Keep;
+    }
+
+    /// <summary>A thread's own memory.</summary>
+    private readonly struct Scratch
+    {
+        public Scratch(in Job job, int part)
+        {
+            Step = job.Memory + part * job.ThreadFloats;
+            Next = Step + job.Elements;
+            Square = Next + job.Elements;
+            Fourth = Square + job.Sides;
+            Thread = Fourth + job.Sides;
+            Panels = Thread + DenseGemm.ThreadFloats;
+        }
+
+        public float* Step { get; }
+
+        public float* Next { get; }
+
+        public float* Square { get; }
+
+        public float* Fourth { get; }
+
+        public float* Thread { get; }
+
+        public float* Panels { get; }
+    }
 }

@@ -103,7 +103,7 @@ public sealed unsafe class Trainer : IDisposable
     public static ModelConfig ConfigOf(string model)
     {
         using GgufFile file = GgufFile.Open(model);
-        return Family.Configure(file);
+        return Dense(file);
     }
 
     /// <summary>One optimizer step: as many packed batches as <see cref="TrainerOptions.Accumulation"/> says.</summary>
@@ -196,13 +196,21 @@ public sealed unsafe class Trainer : IDisposable
         _file.Dispose();
     }
 
+    private static ModelConfig Dense(GgufFile file)
+    {
+        ModelConfig config = Family.Configure(file);
+        if (config.Experts > 0)
+            throw FlintException.File("experts_not_trained", $"{file.Path}: \"{config.Architecture}\" with {config.Experts} experts cannot be trained; expected a dense model.");
+        return config;
+    }
+
     private static Trainer Open(string model, ExampleFile data, TrainerOptions options, LoraOptions? lora, string? checkpoint = null)
     {
         options.Check();
         GgufFile file = GgufFile.Open(model);
         try
         {
-            ModelConfig config = Family.Configure(file);
+            ModelConfig config = Dense(file);
             if (data.Vocabulary != config.VocabularySize)
                 throw FlintException.Caller("other_vocabulary", $"The examples are of a vocabulary of {data.Vocabulary}; expected {config.VocabularySize}, as in {model}.");
             if (data.Count == 0) throw FlintException.Caller("no_examples", "There is no example to train on; expected at least one.");

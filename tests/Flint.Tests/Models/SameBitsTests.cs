@@ -19,7 +19,7 @@ public sealed class SameBitsTests : IDisposable
         get
         {
             var data = new TheoryData<string, WeightType>();
-            foreach (string architecture in new[] { "llama", "qwen3", "muse-glimmer" })
+            foreach (string architecture in new[] { "llama", "qwen3", "qwen3moe", "muse-glimmer" })
             {
                 foreach (WeightType type in new[] { WeightType.F32, WeightType.F16, WeightType.Q8_0, WeightType.Q4_0, WeightType.Q4_K, WeightType.Q6_K })
                     data.Add(architecture, type);
@@ -51,6 +51,7 @@ public sealed class SameBitsTests : IDisposable
     [Theory]
     [InlineData("llama", WeightType.F32)]
     [InlineData("qwen3", WeightType.Q8_0)]
+    [InlineData("qwen3moe", WeightType.Q6_K)]
     [InlineData("muse-glimmer", WeightType.Q4_K)]
     [Trait("Isa", "yes")]
     public void EveryInstructionSetGivesTheseBits(string architecture, WeightType type)
@@ -63,6 +64,7 @@ public sealed class SameBitsTests : IDisposable
 
     [Theory]
     [InlineData("llama")]
+    [InlineData("qwen3moe")]
     [InlineData("muse-glimmer")]
     public void SharedPagesForksAndRecomputationChangeNothing(string architecture)
     {

@@ -16,6 +16,9 @@ internal static class TinyModel
     private const int KvHeads = 2;
     private const int HeadLength = 32;
     private const int Inner = 512;
+    private const int Experts = 6;
+    private const int ExpertsUsed = 2;
+    private const int ExpertInner = 256;
 
     private static readonly string[] Specials = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"];
 
@@ -30,7 +33,8 @@ internal static class TinyModel
         List<(string Name, bool Matrix, int Rows, int Columns)> tensors = Tensors(architecture);
         foreach ((string name, bool matrix, int rows, int columns) in tensors)
         {
-            if (matrix) writer.AddTensor(name, type, columns, rows);
+            if (name.Contains("_exps", StringComparison.Ordinal)) writer.AddTensor(name, type, columns, rows / Experts, Experts);
+            else if (matrix) writer.AddTensor(name, type, columns, rows);
             else writer.AddTensor(name, WeightType.F32, columns);
         }
 
@@ -70,6 +74,13 @@ internal static class TinyModel
             writer.Add($"{a}.logit_scale", 0.5f);
         }
 
+        if (a == "qwen3moe")
+        {
+            writer.Add($"{a}.expert_count", Experts);
+            writer.Add($"{a}.expert_used_count", ExpertsUsed);
+            writer.Add($"{a}.expert_feed_forward_length", ExpertInner);
+        }
+
         writer.Add("tokenizer.ggml.model", "gpt2");
         writer.Add("tokenizer.ggml.pre", "llama-bpe");
         writer.Add("tokenizer.ggml.tokens", Enumerable.Range(0, Bytes).Select(ByteText).Concat(Specials).ToArray());
@@ -100,8 +111,8 @@ internal static class TinyModel
 
     private static List<(string Name, bool Matrix, int Rows, int Columns)> Tensors(string architecture)
     {
-        bool headNorms = architecture is "qwen3" or "muse-glimmer";
-        bool glimmer = architecture == "muse-glimmer";
+        bool headNorms = architecture is "qwen3" or "qwen3moe" or "muse-glimmer";
+        bool glimmer = architecture == "muse-glimmer", experts = architecture == "qwen3moe";
         var tensors = new List<(string, bool, int, int)>
         {
             ("token_embd.weight", true, VocabularySize, Width),
@@ -117,9 +128,20 @@ internal static class TinyModel
             tensors.Add((p + "attn_v.weight", true, KvHeads * HeadLength, Width));
             tensors.Add((p + "attn_output.weight", true, Width, Heads * HeadLength));
             tensors.Add((p + "ffn_norm.weight", false, 1, Width));
-            tensors.Add((p + "ffn_gate.weight", true, Inner, Width));
-            tensors.Add((p + "ffn_up.weight", true, Inner, Width));
-            tensors.Add((p + "ffn_down.weight", true, Width, Inner));
+            if (experts)
+            {
+                tensors.Add((p + "ffn_gate_inp.weight", true, Experts, Width));
+                tensors.Add((p + "ffn_gate_exps.weight", true, Experts * ExpertInner, Width));
+                tensors.Add((p + "ffn_up_exps.weight", true, Experts * ExpertInner, Width));
+                tensors.Add((p + "ffn_down_exps.weight", true, Experts * Width, ExpertInner));
+            }
+            else
+            {
+                tensors.Add((p + "ffn_gate.weight", true, Inner, Width));
+                tensors.Add((p + "ffn_up.weight", true, Inner, Width));
+                tensors.Add((p + "ffn_down.weight", true, Width, Inner));
+            }
+
             if (headNorms)
             {
                 tensors.Add((p + "attn_q_norm.weight", false, 1, HeadLength));

@@ -13,6 +13,8 @@ public sealed class OracleTests
     [InlineData("llama")]
     [InlineData("llama31")]
     [InlineData("qwen3")]
+    [InlineData("qwen3moe")]
+    [InlineData("mixtral")]
     [InlineData("muse_glimmer")]
     public void LogitsMatchTheReference(string name)
     {

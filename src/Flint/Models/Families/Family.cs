@@ -8,9 +8,11 @@ internal static class Family
 {
     private const int MaxLayers = 1024;
     private const int MaxWidth = 1 << 20;
+    private const int MaxExperts = 4096;
+    private const int MaxExpertsUsed = 64;
 
     /// <summary>The architectures that can be run.</summary>
-    public static readonly string[] Known = [Llama.Architecture, Qwen3.Architecture, MuseGlimmer.Architecture];
+    public static readonly string[] Known = [Llama.Architecture, Qwen3.Architecture, Qwen3Moe.Architecture, MuseGlimmer.Architecture];
 
     /// <summary>Reads the shape of a model.</summary>
     /// <exception cref="FlintException">The architecture is unknown, or its metadata is missing or inconsistent (model file).</exception>
@@ -21,6 +23,7 @@ internal static class Family
         {
             Llama.Architecture => Llama.Configure(file),
             Qwen3.Architecture => Qwen3.Configure(file),
+            Qwen3Moe.Architecture => Qwen3Moe.Configure(file),
             MuseGlimmer.Architecture => MuseGlimmer.Configure(file),
             _ => throw FlintException.File(
                 "unknown_architecture",
@@ -31,7 +34,9 @@ internal static class Family
     }
 
     /// <summary>What every decoder of this kind has: sizes, heads, norm ε, rotary base.</summary>
-    public static ModelConfig Common(GgufFile file)
+    /// <param name="file">The file.</param>
+    /// <param name="experts">Whether the family's feed-forward blocks may be experts, routed by a softmax over all and weighted by their shares of the chosen.</param>
+    public static ModelConfig Common(GgufFile file, bool experts = false)
     {
         GgufMetadata metadata = file.Metadata;
         string a = metadata.Architecture;
@@ -39,8 +44,9 @@ internal static class Family
         int layers = metadata.Get<int>($"{a}.block_count");
         if (layers is < 1 or > MaxLayers || width is < 1 or > MaxWidth)
             throw Inconsistent(file, $"{a}.block_count is {layers} and {a}.embedding_length {width}; expected 1 to {MaxLayers} and 1 to {MaxWidth}");
-        if (metadata.GetOr($"{a}.expert_count", 0) > 0)
-            throw FlintException.File("unsupported_experts", $"{file.Path}: \"{a}\" with {metadata.Get<int>($"{a}.expert_count")} experts is not supported; expected a dense model.");
+        int count = metadata.GetOr($"{a}.expert_count", 0);
+        if (count > 0 && !experts)
+            throw FlintException.File("unsupported_experts", $"{file.Path}: \"{a}\" with {count} experts is not supported; expected a dense model.");
 
         int heads = PerLayer(file, $"{a}.attention.head_count", layers, null);
         int kvHeads = PerLayer(file, $"{a}.attention.head_count_kv", layers, heads);
@@ -56,7 +62,11 @@ internal static class Family
             KvHeads = kvHeads,
             HeadLength = headLength,
             ValueLength = valueLength,
-            FeedForwardLength = PerLayer(file, $"{a}.feed_forward_length", layers, null),
+            FeedForwardLength = count > 0 && metadata.GetOr($"{a}.expert_feed_forward_length", 0) is > 0 and var inner
+                ? inner
+                : PerLayer(file, $"{a}.feed_forward_length", layers, null),
+            Experts = count,
+            ExpertsUsed = count > 0 ? metadata.Get<int>($"{a}.expert_used_count") : 0,
             TrainedContextLength = metadata.Get<int>($"{a}.context_length"),
             NormEpsilon = metadata.Get<float>($"{a}.attention.layer_norm_rms_epsilon"),
             RopeDimensions = metadata.GetOr($"{a}.rope.dimension_count", headLength),
@@ -109,6 +119,7 @@ internal static class Family
             throw Inconsistent(file, $"{a}.attention.key_length is {c.HeadLength} and value_length {c.ValueLength}; expected 1 to 4096");
         if (c.FeedForwardLength is < 1 or > MaxWidth * 4)
             throw Inconsistent(file, $"{a}.feed_forward_length is {c.FeedForwardLength}; expected 1 to {MaxWidth * 4}");
+        if (c.Experts > 0) CheckExperts(file, c);
         if (c.RopeDimensions < 0 || c.RopeDimensions > c.HeadLength || c.RopeDimensions % 2 != 0)
             throw Inconsistent(file, $"{a}.rope.dimension_count is {c.RopeDimensions}; expected an even number up to the head length {c.HeadLength}");
         if (!(c.RopeBase > 0) || !double.IsFinite(c.RopeBase) || !(c.RopeLinearFactor > 0) || !double.IsFinite(c.RopeLinearFactor))
@@ -119,5 +130,14 @@ internal static class Family
             throw Inconsistent(file, $"{a}.context_length is {c.TrainedContextLength}; expected at least 1");
         if (!float.IsFinite(c.LogitScale) || !float.IsFinite(c.LogitCap) || c.LogitCap < 0)
             throw Inconsistent(file, $"the logit scale is {c.LogitScale} and the soft-cap {c.LogitCap}; expected finite numbers");
+    }
+
+    private static void CheckExperts(GgufFile file, ModelConfig c)
+    {
+        string a = c.Architecture;
+        if (c.Experts is < 2 or > MaxExperts || c.ExpertsUsed is < 1 or > MaxExpertsUsed || c.ExpertsUsed > c.Experts)
+            throw Inconsistent(file, $"{a}.expert_count is {c.Experts} and expert_used_count {c.ExpertsUsed}; expected 2 to {MaxExperts}, of which 1 to {MaxExpertsUsed} are used");
+        if (c.FeedForwardLength % PackedMatrix.GroupRows != 0 || c.EmbeddingLength % PackedMatrix.GroupRows != 0 || (long)c.Experts * Math.Max(c.FeedForwardLength, c.EmbeddingLength) > int.MaxValue)
+            throw Inconsistent(file, $"{a}.embedding_length is {c.EmbeddingLength} and the inner length of an expert {c.FeedForwardLength}; expected multiples of {PackedMatrix.GroupRows}");
     }
 }

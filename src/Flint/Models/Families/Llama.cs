@@ -4,14 +4,14 @@ using Flint.Weights;
 
 namespace Flint.Models;
 
-/// <summary>Llama 2, 3 and 3.x, Mistral 7B and others of their kind: RMSNorm, grouped-query attention with adjacent-pair RoPE, SwiGLU.</summary>
+/// <summary>Llama 2, 3 and 3.x, Mistral 7B and others of their kind: RMSNorm, grouped-query attention with adjacent-pair RoPE, SwiGLU; Mixtral, whose SwiGLU are experts.</summary>
 internal static class Llama
 {
     public const string Architecture = "llama";
 
     public static ModelConfig Configure(GgufFile file)
     {
-        ModelConfig common = Family.Common(file);
+        ModelConfig common = Family.Common(file, experts: true);
         return common with { RopePairing = RopePairing.Adjacent, RopeFactors = RopeFactors(file, common) };
     }
 
