@@ -9,13 +9,14 @@ namespace Flint.App.Cli;
 /// <summary>Agents side by side on a terminal while they think, and the votes below.</summary>
 internal sealed class ContemplationScreen(ServedModel model, ChatPrompt prompt, TimeProvider time)
 {
-    private const int Columns = 4, Lines = 6, Shown = 16; // panels of older agents give way
+    private const int MostColumns = 4, LeastWidth = 30, Border = 4, Lines = 6, Shown = 16; // panels of older agents give way
     private static readonly TimeSpan FrameEvery = TimeSpan.FromMilliseconds(60);
 
     private readonly List<View> _views = [];
     private LiveDisplayContext? _live;
     private string _votes = "";
     private long _lastFrame;
+    private int _width = 120;
 
     private sealed class View(AgentPlan plan, ResponseParser parser)
     {
@@ -29,14 +30,17 @@ internal sealed class ContemplationScreen(ServedModel model, ChatPrompt prompt, 
     }
 
     /// <summary>Shows a contemplation while it runs.</summary>
-    internal async Task<T> RunAsync<T>(IAnsiConsole terminal, Func<Task<T>> contemplate) =>
-        await terminal.Live(Render()).StartAsync(async live =>
+    internal async Task<T> RunAsync<T>(IAnsiConsole terminal, Func<Task<T>> contemplate)
+    {
+        _width = terminal.Profile.Width;
+        return await terminal.Live(Render()).StartAsync(async live =>
         {
             _live = live;
             T result = await contemplate();
             live.UpdateTarget(Render());
             return result;
         });
+    }
 
     /// <summary>Shows what happened.</summary>
     internal ValueTask TellAsync(ContemplationEvent news)
@@ -70,15 +74,16 @@ internal sealed class ContemplationScreen(ServedModel model, ChatPrompt prompt, 
     /// <summary>All of it, as it is now.</summary>
     internal IRenderable Render()
     {
+        int columns = Math.Clamp(_width / LeastWidth, 1, MostColumns);
         var grid = new Grid().Expand();
-        for (int i = 0; i < Columns; i++)
+        for (int i = 0; i < columns; i++)
             grid.AddColumn(new GridColumn().NoWrap().PadLeft(0).PadRight(0));
-        foreach (View[] row in _views.Skip(Math.Max(0, (_views.Count - Shown + Columns - 1) / Columns * Columns)).Chunk(Columns))
-            grid.AddRow([.. row.Select(Panel), .. Enumerable.Repeat<IRenderable>(new Text(""), Columns - row.Length)]);
+        foreach (View[] row in _views.Skip(Math.Max(0, (_views.Count - Shown + columns - 1) / columns * columns)).Chunk(columns))
+            grid.AddRow([.. row.Select(view => Panel(view, _width / columns - Border)), .. Enumerable.Repeat<IRenderable>(new Text(""), columns - row.Length)]);
         return new Rows(grid, new Text(Screen.Printable(_votes)));
     }
 
-    private static IRenderable Panel(View view)
+    private static IRenderable Panel(View view, int width)
     {
         AgentTrace? trace = view.Trace;
         string state = trace is null ? "" : Screen.Printable(AgentScript.End(trace).Trim());
@@ -89,15 +94,14 @@ internal sealed class ContemplationScreen(ServedModel model, ChatPrompt prompt, 
             AgentEnd.Pruned => Color.Grey,
             _ => Color.Red,
         };
-        return new Panel(new Rows(new Text(Tail(Screen.Printable(view.Text)), new Style(decoration: Decoration.Dim)), new Text(state)))
+        return new Panel(new Rows(new Text(Tail(Screen.Printable(view.Text), width), new Style(decoration: Decoration.Dim)), new Text(state)))
             .Header(Markup.Escape(AgentScript.Heading(view.Plan).Trim() + (trace is null ? "" : $" {trace.OutputTokens} tokens"))).BorderColor(colour).Expand();
     }
 
-    /// <summary>The last lines of a text, cut to a panel's width as well as can be known.</summary>
-    private static string Tail(string text)
+    /// <summary>The last lines of a text in a panel's width.</summary>
+    private static string Tail(string text, int width)
     {
-        const int width = 34;
-        IEnumerable<string> lines = text.Split('\n').SelectMany(line => line.Length == 0 ? [""] : line.Chunk(width).Select(c => new string(c)));
+        IEnumerable<string> lines = text.Split('\n').SelectMany(line => line.Length == 0 ? [""] : line.Chunk(Math.Max(1, width)).Select(c => new string(c)));
         string[] last = [.. lines.TakeLast(Lines)];
         return string.Join('\n', last.Concat(Enumerable.Repeat("", Lines - last.Length)));
     }

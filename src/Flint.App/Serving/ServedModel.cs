@@ -203,12 +203,12 @@ public sealed partial class ServedModel : IDisposable
                 continue;
             }
 
-            parser.Push(0, Encoding.UTF8.GetString([.. bytes]), isSpecial: false, into);
+            parser.Push(0, Encoding.UTF8.GetString(bytes.ToArray()), isSpecial: false, into);
             bytes.Clear();
             parser.Push(token, Tokenizer.Text(token), isSpecial: true, into);
         }
 
-        parser.Push(0, Encoding.UTF8.GetString([.. bytes]), isSpecial: false, into);
+        parser.Push(0, Encoding.UTF8.GetString(bytes.ToArray()), isSpecial: false, into);
     }
 
     /// <summary>Ends every sequence and frees the memory.</summary>

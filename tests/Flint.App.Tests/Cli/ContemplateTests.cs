@@ -1,6 +1,7 @@
-using System.Text.Json;
 using System.Text.Json.Nodes;
 using Flint.App.Cli;
+using Flint.App.Eval;
+using Flint.App.Nano;
 using Flint.App.Serving;
 using Flint.Contemplate;
 using Flint.Dialects;
@@ -61,6 +62,28 @@ public sealed class ContemplateTests : IDisposable
         Assert.Contains("=> 42", shown, StringComparison.Ordinal);
         Assert.Contains("42 \u00d7 6", shown, StringComparison.Ordinal);
         Assert.DoesNotContain('\u001b', shown);
+    }
+
+    [Fact]
+    public async Task Flint_nano_makes_the_same_tree_beside_others()
+    {
+        if (!BuiltinModel.Exists) Assert.Skip("this build holds no model of its own");
+        using Stream content = typeof(BuiltinModel).Assembly.GetManifestResourceStream(BuiltinModel.Name + ".gguf")!;
+        using ServedModel model = ServedModel.Load(BuiltinModel.Unpack(content, _folder.Path), null, new ServingOptions { Threads = 2 });
+        var options = new ContemplationOptions { Agents = 6, AgentTokens = 120, StopError = 0, Seed = 3, PrunePercentile = 50 };
+        ContemplationTask Ask(int index)
+        {
+            NanoItem item = NanoWorld.HeldOut(1, "arithmetic", index);
+            return ChatContemplation.Create(model.Variants[0], new Responder(model).Input(item, item.Graded.First(), prompt: true), new SamplingOptions(), []);
+        }
+
+        Task<ContemplationTrace> ThinkAsync(int index) => Contemplation.RunAsync(model.Engine, Ask(index), options, cancellation: TestContext.Current.CancellationToken);
+        ContemplationTrace alone = await ThinkAsync(0);
+        ContemplationTrace[] beside = await Task.WhenAll(ThinkAsync(0), ThinkAsync(1), ThinkAsync(2));
+        Assert.Equal(alone.ToJson(), beside[0].ToJson());
+        Assert.NotEqual(alone.ToJson(), beside[1].ToJson());
+        Assert.Contains(alone.Agents, agent => agent.Reasoning.Length > 0);
+        Assert.Empty(await Replay.RunAsync(model.Engine, Ask(0), alone, TestContext.Current.CancellationToken));
     }
 
     [Fact]
