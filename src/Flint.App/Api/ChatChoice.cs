@@ -163,8 +163,7 @@ internal sealed class ChatChoice : Choice
     {
         if (_turn.Plan.Budget is null || _isComplete || ++_legs > MaxLegs || !(_isCut || reason == Engine.FinishReason.Length))
             return null;
-        int last = _written.Count > 0 ? _written[^1] : _turn.Prompt.Ids[^1];
-        int[] closing = _parser.IsReasoning ? _turn.Model.EncodeAfter(last, _turn.Model.Dialect.ReasoningClosing!) : [];
+        int[] closing = _parser.IsReasoning ? _turn.Model.EncodeInside(_turn.Model.Dialect.ReasoningClosing!) : [];
         if (_turn.Continue([.. _written, .. closing], _generated, Index) is not { } next)
             return null;
         _written.AddRange(closing);

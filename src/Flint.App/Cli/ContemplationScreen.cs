@@ -79,11 +79,11 @@ internal sealed class ContemplationScreen(ServedModel model, ChatPrompt prompt, 
         for (int i = 0; i < columns; i++)
             grid.AddColumn(new GridColumn().NoWrap().PadLeft(0).PadRight(0));
         foreach (View[] row in _views.Skip(Math.Max(0, (_views.Count - Shown + columns - 1) / columns * columns)).Chunk(columns))
-            grid.AddRow([.. row.Select(view => Panel(view, _width / columns - Border)), .. Enumerable.Repeat<IRenderable>(new Text(""), columns - row.Length)]);
+            grid.AddRow([.. row.Select(view => PanelOf(view, _width / columns - Border)), .. Enumerable.Repeat<IRenderable>(new Text(""), columns - row.Length)]);
         return new Rows(grid, new Text(Screen.Printable(_votes)));
     }
 
-    private static IRenderable Panel(View view, int width)
+    private static Panel PanelOf(View view, int width)
     {
         AgentTrace? trace = view.Trace;
         string state = trace is null ? "" : Screen.Printable(AgentScript.End(trace).Trim());

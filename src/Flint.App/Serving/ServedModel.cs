@@ -159,16 +159,17 @@ public sealed partial class ServedModel : IDisposable
     {
         if (primer is null)
             return prompt;
-        int[] ids = EncodeAfter(prompt.Ids[^1], primer);
+        int[] ids = EncodeInside(primer);
         return prompt with { Ids = [.. prompt.Ids, .. ids], Primer = ids };
     }
 
-    /// <summary>The ids of a text of our own that goes on from a token.</summary>
-    public int[] EncodeAfter(int token, string text)
+    /// <summary>The ids of a text of our own inside an answer, control tokens written out. No vocabulary puts a space before it.</summary>
+    public int[] EncodeInside(string text)
     {
-        var ids = new List<int> { token };
+        List<int> ids = [.. Tokenizer.Encode("\n", addSpecial: false, parseSpecial: false)]; // what goes on from text is not begun anew
+        int before = ids.Count;
         Tokenizer.Encode(text, parseSpecial: true, ids);
-        return [.. ids.Skip(1)];
+        return [.. ids.Skip(before)];
     }
 
     /// <summary>A parser of what the model writes behind a prompt; it has read the prompt's primer.</summary>
