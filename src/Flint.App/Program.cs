@@ -5,6 +5,7 @@ var root = new RootCommand("Flint: open weights, served from one process.");
 
 // One line per verb.
 root.Add(Run.Create());
+root.Add(Contemplate.Create());
 root.Add(Serve.Create());
 root.Add(Keys.Create());
 root.Add(Usage.Create());

@@ -42,6 +42,12 @@ internal static class ApiLimits
     /// <summary>Alternatives per token in log-probabilities.</summary>
     public const int MaxTopLogprobs = 20;
 
+    /// <summary>Entries of <c>include</c>.</summary>
+    public const int MaxIncludes = 16;
+
+    /// <summary>Seconds of a contemplation's deadline.</summary>
+    public const int MaxDeadlineSeconds = 86_400;
+
     /// <summary>Entries of <c>logit_bias</c>.</summary>
     public const int MaxLogitBiases = 1024;
 }

@@ -1,7 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
-using Flint.App.Serving;
 using Flint.Dialects;
 using Flint.Engine;
 using Flint.Tokens;
@@ -24,6 +23,10 @@ internal sealed class ChatChoice : Choice
         public bool IsTold { get; set; }
     }
 
+    // A model that opens its thoughts anew whenever they are closed is left to itself no longer than this.
+    private const int MaxLegs = 8;
+
+    private readonly ChatTurn _turn;
     private readonly Tokenizer _tokenizer;
     private readonly ResponseParser _parser;
     private readonly RequestMeter _meter;
@@ -41,25 +44,27 @@ internal sealed class ChatChoice : Choice
     private bool _begun;
     private bool _isComplete;
 
+    // Where thoughts have a limit.
+    private readonly List<int> _written = []; // by the model, or put in its mouth
+    private int _generated; // of these, by the model
+    private int _thoughts; // of these, thoughts
+    private int _legs;
+    private bool _isCut; // the thoughts met their limit, and the rest of their sequence is not read
+
     /// <summary>Begins a choice.</summary>
     /// <param name="sequence">What generates it.</param>
-    /// <param name="model">The model.</param>
-    /// <param name="request">What was asked.</param>
-    /// <param name="opensReasoning">Whether the prompt ends inside the model's thoughts.</param>
-    /// <param name="meter">Counts tokens of reasoning.</param>
-    public ChatChoice(Sequence sequence, ServedModel model, ChatRequest request, bool opensReasoning, RequestMeter meter)
+    /// <param name="turn">What was asked.</param>
+    public ChatChoice(Sequence sequence, ChatTurn turn)
         : base(sequence.SampleIndex, sequence)
     {
-        _tokenizer = model.Tokenizer;
-        _hidesReasoning = request.Effort is string effort && model.Dialect.HidesReasoning(effort);
-        _parser = model.Dialect.CreateParser(new ResponseParserOptions
-        {
-            Tools = request.Conversation.Tools,
-            CallId = static _ => "call_" + RandomNumberGenerator.GetHexString(24, lowercase: true),
-            StartsInReasoning = opensReasoning,
-        });
-        _request = request;
-        _meter = meter;
+        _turn = turn;
+        _tokenizer = turn.Model.Tokenizer;
+        _hidesReasoning = turn.Plan.HidesReasoning;
+        _request = turn.Request;
+        _meter = turn.Meter;
+        _parser = turn.Model.CreateParser(
+            turn.Prompt, turn.Request.Conversation.Tools, static _ => "call_" + RandomNumberGenerator.GetHexString(24, lowercase: true), _deltas);
+        Apply();
     }
 
     /// <inheritdoc/>
@@ -67,7 +72,7 @@ internal sealed class ChatChoice : Choice
         || _calls.Exists(call => !call.IsTold || call.Arguments.Length > 0);
 
     /// <inheritdoc/>
-    protected override bool IsComplete => _isComplete;
+    protected override bool IsComplete => _isComplete || _isCut;
 
     /// <summary>Writes the choice's object with the whole message.</summary>
     public void WriteMessage(Utf8JsonWriter writer)
@@ -124,7 +129,9 @@ internal sealed class ChatChoice : Choice
     /// <inheritdoc/>
     protected override void Take(in TokenEvent next)
     {
-        if (_isComplete)
+        if (_isComplete || _isCut)
+            return;
+        if (next.Kind == TokenEventKind.Token && !Admit(next.Token))
             return;
         if (next.Kind == TokenEventKind.Text)
         {
@@ -139,12 +146,48 @@ internal sealed class ChatChoice : Choice
         _parser.Push(next.Token, special ? _tokenizer.Text(next.Token) : next.Text, _deltas);
         bool thought = _parser.ReasoningTokens > thoughts;
         if (thought)
+        {
+            _thoughts++;
             _meter.CountReasoning();
+        }
+
         if (special || thought)
             _unplaced.Clear();
         else if (_request.TopLogprobs >= 0)
             _unplaced.Add(new Score(next.Token, next.Logprob, next.Top));
         Apply();
+    }
+
+    /// <summary>Closes the thoughts that have met their limit, and goes on from there.</summary>
+    protected override Sequence? Continue(FinishReason? reason)
+    {
+        if (_turn.Plan.Budget is null || _isComplete || ++_legs > MaxLegs || !(_isCut || reason == Engine.FinishReason.Length))
+            return null;
+        int[] closing = _parser.IsReasoning ? _turn.Model.EncodeInside(_turn.Model.Dialect.ReasoningClosing!) : [];
+        if (_turn.Continue([.. _written, .. closing], _generated, Index) is not { } next)
+            return null;
+        _written.AddRange(closing);
+        _turn.Model.Push(_parser, closing, _deltas);
+        _isCut = false;
+        Apply();
+        return next;
+    }
+
+    /// <summary>Notes a token; false where it would be a thought too many, and its sequence is to end.</summary>
+    private bool Admit(int token)
+    {
+        if (_turn.Plan.Budget is not int budget)
+            return true;
+        if (_parser.IsReasoning && _thoughts >= budget && !_tokenizer.IsSpecial(token))
+        {
+            _isCut = true;
+            Sequence.Cancel();
+            return false;
+        }
+
+        _written.Add(token);
+        _generated++;
+        return true;
     }
 
     /// <inheritdoc/>
@@ -156,7 +199,7 @@ internal sealed class ChatChoice : Choice
             Apply();
         }
 
-        FinishReason = _isComplete || (reason == "stop" && _calls.Count > 0) ? "tool_calls" : reason;
+        FinishReason = _isCut ? "length" : _isComplete || (reason == "stop" && _calls.Count > 0) ? "tool_calls" : reason;
     }
 
     private void Apply()

@@ -1,11 +1,17 @@
+using System.Security.Cryptography;
 using System.Text.Json;
+using Flint.App.Serving;
+using Flint.Contemplate;
 
 namespace Flint.App.Api;
 
 /// <summary>The body of <c>POST /v1/chat/completions</c>.</summary>
 internal sealed class ChatRequest
 {
-    private static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+    private const string Contemplating = "contemplating";
+
+    private static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max", Contemplating];
+    private static readonly string[] Aggregations = ["auto", "vote", "synthesis"];
 
     /// <summary>What chat and plain completions share.</summary>
     public required GenerationFields Generation { get; init; }
@@ -25,6 +31,21 @@ internal sealed class ChatRequest
     /// <summary>How hard to think; null for the model's own way.</summary>
     public required string? Effort { get; init; }
 
+    /// <summary>The mode, by the field or by the effort; null where neither names one.</summary>
+    public required ReasoningMode? Mode { get; init; }
+
+    /// <summary>The most tokens of thoughts; null for no limit of their own.</summary>
+    public required int? ThinkingBudget { get; init; }
+
+    /// <summary>How to contemplate, where that is the mode.</summary>
+    public required ContemplationOptions Contemplation { get; init; }
+
+    /// <summary>Whether the answer tells the mode: where the caller shows to know of modes.</summary>
+    public required bool TellsMode { get; init; }
+
+    /// <summary>Whether the answer comes with the tree of its contemplation.</summary>
+    public required bool TellsContemplation { get; init; }
+
     /// <summary>The caller's own variables for the model's chat template.</summary>
     public required IReadOnlyDictionary<string, object?> TemplateVariables { get; init; }
 
@@ -42,15 +63,69 @@ internal sealed class ChatRequest
             throw ApiException.Invalid("top_logprobs", "invalid_value", "Invalid 'top_logprobs': 'logprobs' must be true to use it.");
         int? maxTokens = body.Int("max_completion_tokens", 1, int.MaxValue);
         int? maxTokensOld = body.Int("max_tokens", 1, int.MaxValue);
+        string? effort = body.Choice("reasoning_effort", Efforts);
+        ReasoningMode? mode = ModePlan.Find(body.Choice("mode", ModePlan.Names)) ?? (effort == Contemplating ? ReasoningMode.Contemplating : null);
+        bool tree = ReadInclude(body);
         return new ChatRequest
         {
+            Mode = mode,
+            ThinkingBudget = body.Int("thinking_budget", 0, int.MaxValue),
+            Contemplation = ReadContemplation(body, generation, maxTokens ?? maxTokensOld),
+            TellsMode = tree || body.TryGet("mode", out _),
+            TellsContemplation = tree,
             Generation = generation,
             Conversation = ChatConversation.Read(body),
             MaxTokens = maxTokens ?? maxTokensOld ?? int.MaxValue,
             TopLogprobs = logprobs ? top ?? 0 : -1,
             ParallelToolCalls = body.Flag("parallel_tool_calls") ?? true,
-            Effort = body.Choice("reasoning_effort", Efforts),
+            Effort = effort == Contemplating ? null : effort,
             TemplateVariables = ReadTemplateVariables(body),
+        };
+    }
+
+    private static bool ReadInclude(JsonFields body)
+    {
+        if (body.Array("include", ApiLimits.MaxIncludes) is not JsonElement array)
+            return false;
+        int index = 0;
+        foreach (JsonElement one in array.EnumerateArray())
+        {
+            string path = $"include[{index++}]", value = JsonFields.Text(one, path);
+            if (value != "contemplation")
+                throw JsonFields.InvalidChoice(path, value, ["contemplation"]);
+        }
+
+        return index > 0;
+    }
+
+    // The defaults are the engine's; max_completion_tokens holds for all agents together, as usage counts them all.
+    private static ContemplationOptions ReadContemplation(JsonFields body, GenerationFields generation, int? maxTokens)
+    {
+        var defaults = new ContemplationOptions
+        {
+            Seed = generation.Sampling.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
+            MaxTokens = maxTokens ?? long.MaxValue,
+        };
+        defaults = defaults with { Temperature = (float)(body.Number("temperature", 0, 2) ?? defaults.Temperature) };
+        if (body.Object("contemplation") is not JsonFields own)
+            return defaults;
+        double? seconds = own.Number("deadline_seconds", 0.001, ApiLimits.MaxDeadlineSeconds);
+        return defaults with
+        {
+            Agents = own.Int("agents", 1, ContemplationOptions.MaxAgents) ?? defaults.Agents,
+            FirstWave = own.Int("first_wave", 1, ContemplationOptions.MaxAgents) ?? defaults.FirstWave,
+            Wave = own.Int("wave", 1, ContemplationOptions.MaxAgents) ?? defaults.Wave,
+            StopError = own.Number("stop_error", 0, 0.499) ?? defaults.StopError,
+            TemperatureSpread = (float)(own.Number("temperature_spread", 0, 2) ?? defaults.TemperatureSpread),
+            Window = own.Int("window", 1, Engine.ConfidenceWindow.MaxTokens) ?? defaults.Window,
+            ConfidenceTop = own.Int("confidence_top", 0, ApiLimits.MaxTopLogprobs) ?? defaults.ConfidenceTop,
+            PrunePercentile = own.Number("prune_percentile", 0, 100) ?? defaults.PrunePercentile,
+            WeightPower = own.Number("weight_power", 0, 100) ?? defaults.WeightPower,
+            AgentTokens = own.Int("agent_tokens", 1, int.MaxValue) ?? defaults.AgentTokens,
+            Rounds = own.Int("rounds", 0, ContemplationOptions.MaxRounds) ?? defaults.Rounds,
+            Subset = own.Int("subset", 1, ContemplationOptions.MaxDrafts) ?? defaults.Subset,
+            Aggregation = (Aggregation)Math.Max(0, Array.IndexOf(Aggregations, own.Choice("aggregation", Aggregations))),
+            Deadline = seconds is double limit ? TimeSpan.FromSeconds(limit) : null,
         };
     }
 

@@ -10,8 +10,8 @@ internal abstract class Choice(int index, Sequence sequence)
     /// <summary>Its <c>index</c> in the answer.</summary>
     public int Index => index;
 
-    /// <summary>What generates it.</summary>
-    public Sequence Sequence => sequence;
+    /// <summary>What generates it now.</summary>
+    public Sequence Sequence { get; private set; } = sequence;
 
     /// <summary>Its <c>finish_reason</c>; null until it has ended.</summary>
     public string? FinishReason { get; protected set; }
@@ -26,14 +26,20 @@ internal abstract class Choice(int index, Sequence sequence)
     public async ValueTask<bool> ReadAsync(CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
-        if (!await sequence.WaitAsync(cancellation))
+        if (!await Sequence.WaitAsync(cancellation))
             return false;
-        while (sequence.TryRead(out TokenEvent next))
+        while (Sequence.TryRead(out TokenEvent next))
         {
             if (next.Kind != TokenEventKind.Finished)
             {
                 Take(next);
                 continue;
+            }
+
+            if (Continue(next.FinishReason) is { } continuation)
+            {
+                Sequence = continuation;
+                return true;
             }
 
             End(next.FinishReason switch
@@ -42,7 +48,7 @@ internal abstract class Choice(int index, Sequence sequence)
                 Engine.FinishReason.Length => "length",
                 Engine.FinishReason.Cancelled when IsComplete => "stop",
                 Engine.FinishReason.Cancelled => throw ApiException.Stopping(),
-                _ => throw sequence.Fault ?? new FlintException(FaultSide.Bug, "no_fault", "A sequence failed without a fault."),
+                _ => throw Sequence.Fault ?? new FlintException(FaultSide.Bug, "no_fault", "A sequence failed without a fault."),
             });
         }
 
@@ -51,6 +57,9 @@ internal abstract class Choice(int index, Sequence sequence)
 
     /// <summary>Whether the choice has all it wants, and cancelled the rest itself.</summary>
     protected virtual bool IsComplete => false;
+
+    /// <summary>What goes on where a sequence ended; null where the choice ends with it.</summary>
+    protected virtual Sequence? Continue(FinishReason? reason) => null;
 
     /// <summary>Takes a token or text.</summary>
     protected abstract void Take(in TokenEvent next);

@@ -46,8 +46,9 @@ internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
             if (!context.Response.HasStarted && context.Response.StatusCode is StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed && context.Response.ContentType is null)
                 throw NoRoute(context);
         }
-        catch (Exception) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception error) when (context.RequestAborted.IsCancellationRequested || error is OperationCanceledException)
         {
+            // A stream may find out that the client has left before the connection says so.
             if (meter is not null)
                 await SettleQuietlyAsync(meter, ClientClosedRequest, "cancelled");
         }

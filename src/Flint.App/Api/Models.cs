@@ -23,6 +23,16 @@ internal sealed class Models(IReadOnlyList<ServedModel> served)
         throw ApiException.NoModel(name);
     }
 
+    /// <summary>The model of this name, which may end in a mode's: <c>MODEL:contemplating</c>.</summary>
+    /// <exception cref="ApiException">There is none.</exception>
+    public (ModelVariant Variant, ReasoningMode? Mode) FindWithMode(string name)
+    {
+        int suffix = name.LastIndexOf(':');
+        bool whole = suffix < 0 || served.Any(model => model.Variants.Any(variant => variant.Name == name)); // an adapter may be named like a mode
+        ReasoningMode? mode = whole ? null : ModePlan.Find(name[(suffix + 1)..]);
+        return (Find(mode is null ? name : name[..suffix]), mode);
+    }
+
     /// <summary>Lists the models.</summary>
     public Task ListAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, served, static (writer, models) =>
     {

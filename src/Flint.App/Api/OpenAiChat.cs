@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Flint.App.Serving;
-using Flint.Dialects;
 using Flint.Engine;
 using Microsoft.AspNetCore.Http;
 
@@ -16,19 +15,24 @@ internal sealed class OpenAiChat(Models models)
         ChatRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = ChatRequest.Read(body.RootElement);
-        ModelVariant variant = models.Find(request.Generation.Model);
-        ServedModel model = variant.Model;
+        (ModelVariant variant, ReasoningMode? mode) = models.FindWithMode(request.Generation.Model);
         meter.SetModel(variant.Name);
         if (request.Generation.Sampling.LogitBias is { } bias)
-            Generation.CheckTokens(model, bias.Keys, "logit_bias");
+            Generation.CheckTokens(variant.Model, bias.Keys, "logit_bias");
 
-        ChatPrompt prompt = Encode(request, model);
-        Sequence first = Submit(request, variant, prompt.Ids);
-        meter.Add(first.Samples);
+        var turn = ChatTurn.Create(context, request, variant, mode);
+        if (turn.Plan.Mode == ReasoningMode.Contemplating)
+        {
+            await ContemplatingChat.HandleAsync(context, turn);
+            return;
+        }
+
+        Sequence first = turn.Submit();
+        List<ChatChoice> choices = [];
         try
         {
-            List<ChatChoice> choices = [.. first.Samples.Select(sample => new ChatChoice(sample, model, request, prompt.OpensReasoning, meter))];
-            var answer = new Answer(meter, variant, choices, request.Generation.StreamUsage);
+            choices.AddRange(first.Samples.Select(sample => new ChatChoice(sample, turn)));
+            var answer = new Answer(turn, choices);
             if (request.Generation.Stream)
                 await StreamAsync(context, answer);
             else
@@ -36,39 +40,16 @@ internal sealed class OpenAiChat(Models models)
         }
         finally
         {
-            await Generation.CancelAsync(first.Samples);
+            await Generation.CancelAsync(choices.Count > 0 ? [.. choices.Select(choice => choice.Sequence)] : first.Samples);
         }
     }
 
-    private sealed record Answer(RequestMeter Meter, ModelVariant Model, IReadOnlyList<ChatChoice> Choices, bool TellsUsage);
-
-    private static ChatPrompt Encode(ChatRequest request, ServedModel model)
+    private sealed record Answer(ChatTurn Turn, IReadOnlyList<ChatChoice> Choices)
     {
-        var variables = new Dictionary<string, object?>(request.Effort is string effort ? model.Dialect.EffortVariables(effort) : []);
-        foreach ((string name, object? value) in request.TemplateVariables)
-            variables[name] = value;
-        return model.Encode(new TemplateInput
-        {
-            Messages = request.Conversation.Messages,
-            Tools = request.Conversation.Tools,
-            Extra = variables,
-            BosToken = model.BosText,
-            EosToken = model.EosText,
-            Now = DateTimeOffset.Now,
-        });
+        public RequestMeter Meter => Turn.Meter;
+
+        public bool TellsUsage => Turn.Request.Generation.StreamUsage;
     }
-
-    private static Sequence Submit(ChatRequest request, ModelVariant variant, int[] prompt) => variant.Model.Engine.Submit(new GenerationRequest
-    {
-        Prompt = prompt,
-        Adapter = variant.Adapter,
-        MaxTokens = request.MaxTokens,
-        Sampling = request.Generation.Sampling,
-        Stop = [.. request.Generation.Stop, .. variant.Model.ChatStops],
-        IgnoreEos = request.Generation.IgnoreEos,
-        TopLogprobs = request.TopLogprobs,
-        Samples = request.Generation.Choices,
-    });
 
     private static async Task AnswerAsync(HttpContext context, Answer answer)
     {
@@ -76,7 +57,7 @@ internal sealed class OpenAiChat(Models models)
         await answer.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(answer.Choices));
         await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, answer, static (writer, answer) =>
         {
-            WriteHead(writer, answer, "chat.completion"u8);
+            answer.Turn.WriteHead(writer, "chat.completion"u8);
             writer.WriteStartArray("choices"u8);
             foreach (ChatChoice choice in answer.Choices)
                 choice.WriteMessage(writer);
@@ -111,7 +92,7 @@ internal sealed class OpenAiChat(Models models)
 
     private static void WriteChunk(Utf8JsonWriter writer, (Answer Answer, ChatChoice Choice) chunk)
     {
-        WriteHead(writer, chunk.Answer, "chat.completion.chunk"u8);
+        chunk.Answer.Turn.WriteHead(writer, "chat.completion.chunk"u8);
         writer.WriteStartArray("choices"u8);
         chunk.Choice.WriteDelta(writer);
         writer.WriteEndArray();
@@ -122,20 +103,10 @@ internal sealed class OpenAiChat(Models models)
 
     private static void WriteUsage(Utf8JsonWriter writer, Answer answer)
     {
-        WriteHead(writer, answer, "chat.completion.chunk"u8);
+        answer.Turn.WriteHead(writer, "chat.completion.chunk"u8);
         writer.WriteStartArray("choices"u8);
         writer.WriteEndArray();
         answer.Meter.Usage.Write(writer);
         writer.WriteEndObject();
-    }
-
-    private static void WriteHead(Utf8JsonWriter writer, Answer answer, ReadOnlySpan<byte> type)
-    {
-        writer.WriteStartObject();
-        writer.WriteString("id"u8, answer.Meter.Id);
-        writer.WriteString("object"u8, type);
-        writer.WriteNumber("created"u8, answer.Meter.Created);
-        writer.WriteString("model"u8, answer.Model.Name);
-        writer.WriteString("system_fingerprint"u8, answer.Model.Fingerprint);
     }
 }

@@ -14,6 +14,7 @@ internal sealed class RequestMeter
     private readonly long _start;
     private readonly UsageRecord _record;
     private readonly List<Sequence> _sequences = [];
+    private readonly HashSet<Sequence> _sharing = []; // those whose prompt is another's
     private long _reasoningTokens;
     private double _submittedMs;
     private bool _settled;
@@ -41,8 +42,8 @@ internal sealed class RequestMeter
     /// <summary>When the request arrived, Unix seconds.</summary>
     public long Created => _record.Started / 1000;
 
-    /// <summary>Counts a token of reasoning.</summary>
-    public void CountReasoning() => Interlocked.Increment(ref _reasoningTokens);
+    /// <summary>Counts tokens of reasoning.</summary>
+    public void CountReasoning(long tokens = 1) => Interlocked.Add(ref _reasoningTokens, tokens);
 
     /// <summary>Names the model that answers.</summary>
     public void SetModel(string name) => _record.Model = name;
@@ -55,6 +56,16 @@ internal sealed class RequestMeter
         _sequences.AddRange(samples);
     }
 
+    /// <summary>Adds a sequence whose prompt was computed, and paid, for one added before.</summary>
+    public void AddSharing(Sequence sequence)
+    {
+        lock (_sharing)
+        {
+            _sharing.Add(sequence);
+            _sequences.Add(sequence);
+        }
+    }
+
     /// <summary>What was used until now.</summary>
     public TokenUsage Usage
     {
@@ -64,7 +75,7 @@ internal sealed class RequestMeter
             foreach (Sequence sequence in _sequences)
             {
                 // The samples of a request share one prompt: it is computed, and paid, once.
-                if (sequence.SampleIndex == 0)
+                if (sequence.SampleIndex == 0 && !_sharing.Contains(sequence))
                 {
                     usage.PromptTokens += sequence.PromptTokens;
                     usage.CachedTokens += sequence.CachedTokens;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Flint.App.Eval;
 using Flint.App.Nano;
 using Flint.App.Serving;
+using Flint.Contemplate;
 
 namespace Flint.App.Cli;
 
@@ -10,48 +11,83 @@ internal static class Eval
 {
     private const int MaxParallel = 256, MaxWrong = 1000, MaxNeedleTokens = 1 << 20;
 
+    // No answer of nano's world is nearly as long.
+    private const int AgentTokens = 640;
+
+    private static readonly Option<string?> Model = new("--model", "-m") { Description = $"A .gguf file, or OWNER/REPO[:QUANT] of a pulled model (default: {BuiltinModel.Name}, which comes with Flint).", HelpName = "MODEL" };
+    private static readonly Option<string?> Task = Nano.TaskOption();
+    private static readonly Option<int?> Items = Verb.Range(new Option<int?>("--items") { Description = $"Items of each task (default: {EvaluationOptions.DefaultItems}; needle {EvaluationOptions.DefaultNeedleItems}).", HelpName = "N" }, 1, EvaluationOptions.MaxItems);
+    private static readonly Option<ulong> Seed = new("--seed") { Description = "Draws the items; none is ever in a training set.", DefaultValueFactory = _ => EvaluationOptions.DefaultSeed, HelpName = "S" };
+    private static readonly Option<int> Needle = Verb.Range(new Option<int>("--needle-tokens") { Description = "Tokens that the needle's items nearly fill.", DefaultValueFactory = _ => 2048, HelpName = "N" }, EvaluationOptions.MinNeedleTokens, MaxNeedleTokens);
+    private static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object." };
+    private static readonly Option<string?> Card = new("--card") { Description = "Write the model's card to this file, in Markdown.", HelpName = "FILE" };
+    private static readonly Option<int> Wrong = Verb.Range(new Option<int>("--wrong") { Description = "Show this many wrong answers of each task.", HelpName = "N" }, 0, MaxWrong);
+    private static readonly Option<int> Parallel = Verb.Range(new Option<int>("--parallel") { Description = "Sequences computed at once, and items answered at once.", DefaultValueFactory = _ => 32, HelpName = "N" }, 1, MaxParallel);
+    private static readonly Option<int> Threads = Verb.Threads();
+    private static readonly Option<EvaluationMode> Mode = new("--mode") { Description = "One answer of the likeliest tokens; the majority of --agents samples; or a contemplation.", DefaultValueFactory = _ => EvaluationMode.Greedy };
+    private static readonly Option<string?> CalibrationFileOption = new("--calibration") { Description = "What agreement means for this model (default: the file beside it, if there is one).", HelpName = "FILE" };
+    private static readonly Option<string?> Fit = new("--fit") { Description = "Fit a calibration to these items and write it to this file.", HelpName = "FILE" };
+    private static readonly ContemplationFlags Flags = new();
+
     /// <summary>The verb.</summary>
     public static Command Create() => new("eval", "Measure how well a model does.") { CreateNano() };
 
     private static Command CreateNano()
     {
-        var model = new Option<string?>("--model", "-m") { Description = $"A .gguf file, or OWNER/REPO[:QUANT] of a pulled model (default: {BuiltinModel.Name}, which comes with Flint).", HelpName = "MODEL" };
-        Option<string?> task = Nano.TaskOption();
-        var items = Verb.Range(new Option<int?>("--items") { Description = $"Items of each task (default: {EvaluationOptions.DefaultItems}; needle {EvaluationOptions.DefaultNeedleItems}).", HelpName = "N" }, 1, EvaluationOptions.MaxItems);
-        var seed = new Option<ulong>("--seed") { Description = "Draws the items; none is ever in a training set.", DefaultValueFactory = _ => EvaluationOptions.DefaultSeed, HelpName = "S" };
-        var needle = Verb.Range(new Option<int>("--needle-tokens") { Description = "Tokens that the needle's items nearly fill.", DefaultValueFactory = _ => 2048, HelpName = "N" }, EvaluationOptions.MinNeedleTokens, MaxNeedleTokens);
-        var json = new Option<bool>("--json") { Description = "Print one JSON object." };
-        var card = new Option<string?>("--card") { Description = "Write the model's card to this file, in Markdown.", HelpName = "FILE" };
-        var wrong = Verb.Range(new Option<int>("--wrong") { Description = "Show this many wrong answers of each task.", HelpName = "N" }, 0, MaxWrong);
-        var parallel = Verb.Range(new Option<int>("--parallel") { Description = "Answers computed at once.", DefaultValueFactory = _ => 32, HelpName = "N" }, 1, MaxParallel);
-        var threads = Verb.Threads();
-        var command = new Command("nano", "Have a model answer held-out items of flint-nano's world.") { model, task, items, seed, needle, json, card, wrong, parallel, threads };
-        command.SetAction(async (parsed, cancel) =>
-        {
-            string? one = parsed.GetValue(task);
-            if (one is not null) NanoWorld.CheckTask(one);
-            var options = new EvaluationOptions
-            {
-                Tasks = one is null ? NanoWorld.Tasks : [one],
-                Items = parsed.GetValue(items),
-                Seed = parsed.GetValue(seed),
-                NeedleTokens = parsed.GetValue(needle),
-                Parallel = parsed.GetValue(parallel),
-                Wrong = parsed.GetValue(wrong),
-            };
-            using ServedModel served = ServedModel.Load(ModelLocator.Find(parsed.GetValue(model)), null,
-                new ServingOptions { Parallel = options.Parallel, Threads = parsed.GetValue(threads) });
-            if (!ChatSession.CanChat(served))
-                throw FlintException.Caller("no_template", $"{served.Name} has no chat template, so it cannot be asked");
-            IReadOnlyList<TaskResult> results = await new Evaluation(served, options).RunAsync(Progress, cancel);
-            Tell(served, options, results, parsed.GetValue(json));
-            if (parsed.GetValue(card) is string path)
-            {
-                using var file = new StreamWriter(path) { NewLine = "\n" };
-                ModelCard.Write(file, served, options, results);
-            }
-        });
+        var command = new Command("nano", "Have a model answer held-out items of flint-nano's world.")
+            { Model, Task, Items, Seed, Needle, Json, Card, Wrong, Parallel, Threads, Mode, CalibrationFileOption, Fit };
+        Flags.AddTo(command);
+        command.SetAction(RunAsync);
         return command;
+    }
+
+    private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
+    {
+        EvaluationOptions options = Read(parsed);
+        bool together = options.Mode != EvaluationMode.Greedy;
+        using ServedModel served = ServedModel.Load(ModelLocator.Find(parsed.GetValue(Model)), null, new ServingOptions
+        {
+            Parallel = options.Parallel,
+            Waiting = together ? options.Parallel * options.Contemplation.Agents : new ServingOptions().Waiting,
+            Threads = parsed.GetValue(Threads),
+        });
+        if (!ChatSession.CanChat(served))
+            throw FlintException.Caller("no_template", $"{served.Name} has no chat template, so it cannot be asked");
+        IReadOnlyList<TaskResult> results = await new Evaluation(served, options).RunAsync(Progress, cancel);
+        Tell(served, options, results, parsed.GetValue(Json));
+        if (parsed.GetValue(Fit) is string fit)
+            CalibrationFile.Write(fit, Calibration.Fit(results.SelectMany(r => r.Agreements)));
+        if (parsed.GetValue(Card) is string path)
+        {
+            using var file = new StreamWriter(path) { NewLine = "\n" };
+            ModelCard.Write(file, served, options, results);
+        }
+    }
+
+    private static EvaluationOptions Read(ParseResult parsed)
+    {
+        string? one = parsed.GetValue(Task);
+        if (one is not null) NanoWorld.CheckTask(one);
+        EvaluationMode mode = parsed.GetValue(Mode);
+        if (mode != EvaluationMode.Greedy && parsed.GetValue(Card) is not null)
+            throw FlintException.Caller("invalid_mode", "--card is written of greedy answers; leave out --mode");
+        if (mode == EvaluationMode.Greedy && parsed.GetValue(Fit) is not null)
+            throw FlintException.Caller("invalid_mode", "--fit is of how far agents agree; expected --mode contemplating or majority");
+        ContemplationOptions asked = Flags.Read(parsed, parsed.GetValue(Seed), AgentTokens);
+        return new EvaluationOptions
+        {
+            Tasks = one is null ? NanoWorld.Tasks : [one],
+            Items = parsed.GetValue(Items),
+            Seed = parsed.GetValue(Seed),
+            NeedleTokens = parsed.GetValue(Needle),
+            Parallel = parsed.GetValue(Parallel),
+            Wrong = parsed.GetValue(Wrong),
+            Mode = mode,
+            Contemplation = mode == EvaluationMode.Majority
+                ? ContemplationOptions.Majority(asked.Agents) with { Temperature = asked.Temperature, AgentTokens = asked.AgentTokens, Seed = asked.Seed }
+                : asked,
+            Calibration = parsed.GetValue(CalibrationFileOption) is string file ? CalibrationFile.Read(file) : null,
+        };
     }
 
     private static void Progress(string task, int done, int items)
@@ -68,6 +104,6 @@ internal static class Eval
             return;
         }
         using Stream output = Console.OpenStandardOutput();
-        Report.WriteJson(output, model.Name, options.Seed, results);
+        Report.WriteJson(output, model.Name, options.Seed, results, options.Mode);
     }
 }

@@ -60,7 +60,8 @@ internal sealed class Screen(TextWriter output, bool terminal, bool colour)
         output.Flush();
     }
 
-    private static string Printable(string text)
+    /// <summary>A text without the control characters that a terminal would obey.</summary>
+    internal static string Printable(string text)
     {
         if (!text.AsSpan().ContainsAnyInRange('\0', '\u001f') && !text.AsSpan().ContainsAnyInRange('\u007f', '\u009f')) return text;
         var clean = new StringBuilder(text.Length);

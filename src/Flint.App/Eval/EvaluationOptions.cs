@@ -1,4 +1,19 @@
+using Flint.Contemplate;
+
 namespace Flint.App.Eval;
+
+/// <summary>How items are answered.</summary>
+public enum EvaluationMode
+{
+    /// <summary>Once, with the likeliest token at every step.</summary>
+    Greedy,
+
+    /// <summary>By a fixed number of samples and the plain majority of their answers.</summary>
+    Majority,
+
+    /// <summary>By a contemplation.</summary>
+    Contemplating,
+}
 
 /// <summary>What is evaluated.</summary>
 public sealed record EvaluationOptions
@@ -35,6 +50,15 @@ public sealed record EvaluationOptions
 
     /// <summary>How many wrong answers of each task to keep for a look at them.</summary>
     public int Wrong { get; init; }
+
+    /// <summary>How items are answered.</summary>
+    public EvaluationMode Mode { get; init; }
+
+    /// <summary>How to contemplate, or to sample for a majority.</summary>
+    public ContemplationOptions Contemplation { get; init; } = new();
+
+    /// <summary>What agreement means; null for what lies beside the model.</summary>
+    public Calibration? Calibration { get; init; }
 
     /// <summary>The items of a task.</summary>
     public int ItemsOf(string task) => Items ?? (task == "needle" ? DefaultNeedleItems : DefaultItems);

@@ -9,22 +9,24 @@ namespace Flint.App.Eval;
 public static class Report
 {
     /// <summary>Headings of <see cref="Rows"/>.</summary>
-    public static readonly string[] Headings = ["TASK", "ITEMS", "RIGHT", "ACCURACY", "95 %", "VALID JSON", "LOW", "MEDIUM", "HIGH", "THOUGHTS"];
+    public static readonly string[] Headings = ["TASK", "ITEMS", "RIGHT", "ACCURACY", "95 %", "VALID JSON", "LOW", "MEDIUM", "HIGH", "THOUGHTS", "TOKENS", "AGENTS", "ECE"];
 
     /// <summary>One row per task: the score, and for the three strengths accuracy and mean tokens of thoughts.</summary>
     public static IEnumerable<string[]> Rows(IEnumerable<TaskResult> results) => results.Select(r => new[]
     {
         r.Task, $"{r.Score.Items}", $"{r.Score.Correct}", Percent(r.Score.Accuracy), Interval(r.Score), r.Valid is { } valid ? Percent(valid.Accuracy) : "",
         Percent(r.Of(Strength.Low).Score.Accuracy), Percent(r.Of(Strength.Medium).Score.Accuracy), Percent(r.Of(Strength.High).Score.Accuracy), Thoughts(r),
+        $"{r.MeanTokens:F1}", $"{r.MeanAgents:F2}", r.CalibrationError is { } error ? $"{error:F3}" : "",
     });
 
     /// <summary>One JSON object: model, seed, and every task with its interval; with one task, its accuracy at the top too.</summary>
-    public static void WriteJson(Stream output, string model, ulong seed, IReadOnlyList<TaskResult> results)
+    public static void WriteJson(Stream output, string model, ulong seed, IReadOnlyList<TaskResult> results, EvaluationMode mode = EvaluationMode.Greedy)
     {
         using var writer = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true });
         writer.WriteStartObject();
         writer.WriteString("model", model);
         writer.WriteNumber("seed", seed);
+        writer.WriteString("mode", mode.ToString().ToLowerInvariant());
         if (results.Count == 1) writer.WriteNumber("accuracy", Rounded(results[0].Score.Accuracy));
         writer.WriteStartArray("tasks");
         foreach (TaskResult result in results) WriteTask(writer, result);
@@ -40,6 +42,15 @@ public static class Report
         writer.WriteString("task", result.Task);
         WriteScore(writer, result.Score);
         if (result.Valid is { } valid) writer.WriteNumber("valid", Rounded(valid.Accuracy));
+        writer.WriteNumber("output_tokens", result.OutputTokens);
+        writer.WriteNumber("mean_tokens", Math.Round(result.MeanTokens, 2));
+        writer.WriteNumber("mean_agents", Math.Round(result.MeanAgents, 3));
+        if (result.CalibrationError is { } error)
+        {
+            writer.WriteBoolean("calibrated", result.IsCalibrated == true);
+            writer.WriteNumber("ece", Rounded(error));
+            if (result.CrossFittedError is { } crossed) writer.WriteNumber("ece_cross_fitted", Rounded(crossed));
+        }
         writer.WriteStartObject("strengths");
         foreach (Strength strength in Enum.GetValues<Strength>())
         {

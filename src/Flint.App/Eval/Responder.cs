@@ -1,6 +1,6 @@
-using System.Text;
 using Flint.App.Nano;
 using Flint.App.Serving;
+using Flint.Contemplate;
 using Flint.Dialects;
 using Flint.Engine;
 
@@ -11,13 +11,25 @@ namespace Flint.App.Eval;
 /// <param name="Reasoning">Its thoughts.</param>
 /// <param name="Calls">The calls it makes.</param>
 /// <param name="ReasoningTokens">The tokens of its thoughts.</param>
-public sealed record ModelTurn(string Content, string Reasoning, IReadOnlyList<ToolCall> Calls, int ReasoningTokens);
+public sealed record ModelTurn(string Content, string Reasoning, IReadOnlyList<ToolCall> Calls, int ReasoningTokens)
+{
+    /// <summary>The tokens that were generated for it, by all agents.</summary>
+    public long OutputTokens { get; init; }
+
+    /// <summary>The agents that worked on it.</summary>
+    public int Agents { get; init; } = 1;
+
+    /// <summary>What several agents made of it; null where there was one.</summary>
+    public ContemplationAnswer? Agreed { get; init; }
+
+    internal static ModelTurn Of(ChatDraft draft) => new(draft.Content, draft.Reasoning, draft.Calls, draft.ReasoningTokens);
+}
 
 /// <summary>Has a model answer items: one answer, the likeliest token at every step.</summary>
 internal sealed class Responder(ServedModel model)
 {
     // No answer of nano's world is nearly as long.
-    private const int MaxAnswerTokens = 640;
+    internal const int MaxAnswerTokens = 640;
 
     /// <summary>Writes the turn at a place of an item, after what stands before it.</summary>
     internal async Task<ModelTurn> AnswerAsync(NanoItem item, int place, CancellationToken cancel)
@@ -33,29 +45,17 @@ internal sealed class Responder(ServedModel model)
             Stop = model.ChatStops,
             Sampling = new SamplingOptions { Temperature = 0 },
         });
-        ResponseParser parser = model.Dialect.CreateParser(new ResponseParserOptions { Tools = input.Tools, StartsInReasoning = prompt.OpensReasoning });
-        var deltas = new List<ResponseDelta>();
-        try
-        {
-            await foreach (TokenEvent news in sequence.Events(cancel))
-            {
-                bool special = news.Kind == TokenEventKind.Token && model.Tokenizer.IsSpecial(news.Token);
-                parser.Push(Math.Max(news.Token, 0), special ? model.Tokenizer.Text(news.Token) : news.Text ?? "", special, deltas);
-            }
-        }
-        finally
-        {
-            sequence.Cancel();
-        }
+        var events = new List<TokenEvent>();
+        await foreach (TokenEvent news in sequence.Events(cancel))
+            events.Add(news);
         if (sequence.Fault is { } fault) throw fault;
-        parser.Finish(deltas);
-        return Read(deltas, parser.ReasoningTokens);
+        return ModelTurn.Of(ChatDraft.Read(model, prompt, input.Tools, events)) with { OutputTokens = sequence.OutputTokens };
     }
 
     /// <summary>The tokens of an item with all its answers.</summary>
     internal int Count(NanoItem item) => model.Encode(Input(item, item.Messages.Count, prompt: false)).Ids.Length;
 
-    private TemplateInput Input(NanoItem item, int messages, bool prompt) => new()
+    internal TemplateInput Input(NanoItem item, int messages, bool prompt) => new()
     {
         Messages = [.. item.Messages.Take(messages)],
         Tools = [.. item.Tools.Select(json => ToolDefinition.From(System.Text.Json.Nodes.JsonNode.Parse(json)))],
@@ -65,37 +65,4 @@ internal sealed class Responder(ServedModel model)
         Extra = model.Dialect.EffortVariables(NanoWorld.StrengthNames[(int)item.Strength]),
         Now = DateTimeOffset.UnixEpoch, // items are the same on every day
     };
-
-    private static ModelTurn Read(List<ResponseDelta> deltas, int reasoningTokens)
-    {
-        var content = new StringBuilder();
-        var reasoning = new StringBuilder();
-        var calls = new List<ToolCall>();
-        var arguments = new StringBuilder();
-        foreach (ResponseDelta delta in deltas)
-        {
-            switch (delta.Kind)
-            {
-                case ResponseDeltaKind.Reasoning:
-                    reasoning.Append(delta.Text);
-                    break;
-                case ResponseDeltaKind.Content:
-                    content.Append(delta.Text);
-                    break;
-                case ResponseDeltaKind.ToolCallStart:
-                    calls.Add(new ToolCall(delta.ToolId!, delta.ToolName!, ""));
-                    arguments.Clear();
-                    break;
-                case ResponseDeltaKind.ToolCallArguments:
-                    arguments.Append(delta.Text);
-                    break;
-                case ResponseDeltaKind.ToolCallEnd:
-                    calls[^1] = calls[^1] with { Arguments = arguments.ToString() };
-                    break;
-                default:
-                    throw new InvalidOperationException($"a delta of kind {delta.Kind}");
-            }
-        }
-        return new ModelTurn(content.ToString(), reasoning.ToString(), calls, reasoningTokens);
-    }
 }

@@ -1,4 +1,5 @@
 using Flint.App.Nano;
+using Flint.Contemplate;
 
 namespace Flint.App.Eval;
 
@@ -46,6 +47,10 @@ public sealed class TaskResult
 {
     private readonly StrengthResult[] _strengths = new StrengthResult[3];
 
+    private readonly List<(double Agreement, double Confidence, bool Right)> _agreed = [];
+    private int _turns;
+    private long _agents;
+
     internal TaskResult(string task) => Task = task;
 
     /// <summary>The task.</summary>
@@ -59,6 +64,37 @@ public sealed class TaskResult
 
     /// <summary>The first wrong answers.</summary>
     public List<WrongAnswer> Wrong { get; } = [];
+
+    /// <summary>Tokens generated for all answers, by all agents.</summary>
+    public long OutputTokens { get; private set; }
+
+    /// <summary>Tokens of an answer, on average.</summary>
+    public double MeanTokens => _turns == 0 ? 0 : (double)OutputTokens / _turns;
+
+    /// <summary>Agents that worked on an answer, on average.</summary>
+    public double MeanAgents => _turns == 0 ? 0 : (double)_agents / _turns;
+
+    /// <summary>Answers of several agents: how far they agreed, and whether they were right.</summary>
+    public IEnumerable<(double Score, bool Right)> Agreements => _agreed.Select(a => (a.Agreement, a.Right));
+
+    /// <summary>Whether confidences were calibrated before; null where answers had none.</summary>
+    public bool? IsCalibrated { get; private set; }
+
+    /// <summary>The expected calibration error of the confidences; null where answers had none.</summary>
+    public double? CalibrationError => _agreed.Count == 0 ? null : Calibration.Error([.. _agreed.Select(a => (a.Confidence, a.Right))]);
+
+    /// <summary>
+    /// The same of agreements calibrated here: every second answer by a map fitted to the others; null where there are too few.
+    /// </summary>
+    public double? CrossFittedError
+    {
+        get
+        {
+            if (_agreed.Count < 2) return null;
+            Calibration[] fits = [.. Enumerable.Range(0, 2).Select(half => Calibration.Fit(Agreements.Where((_, i) => i % 2 != half)))];
+            return Calibration.Error([.. Agreements.Select((a, i) => (fits[i % 2].Apply(a.Score), a.Right))]);
+        }
+    }
 
     /// <summary>How one strength of reasoning did.</summary>
     public StrengthResult Of(Strength strength) => _strengths[(int)strength];
@@ -76,6 +112,12 @@ public sealed class TaskResult
             right &= verdict.Right;
             valid &= verdict.Valid;
             reasoning += turn.ReasoningTokens;
+            OutputTokens += turn.OutputTokens;
+            _agents += turn.Agents;
+            _turns++;
+            if (turn.Agreed is not { } agreed) continue;
+            _agreed.Add((agreed.Agreement, agreed.Confidence, verdict.Right));
+            IsCalibrated = agreed.Calibrated || IsCalibrated == true;
         }
         Score = Score.With(right);
         if (item.Schema is not null) Valid = (Valid ?? default).With(valid);

@@ -22,7 +22,29 @@ public static class BuiltinModel
     {
         using Stream content = typeof(BuiltinModel).Assembly.GetManifestResourceStream(FileName)
             ?? throw FlintException.Caller("no_builtin_model", "No model is named, and this build holds none of its own; name a .gguf file, or OWNER/REPO[:QUANT] of a pulled model.");
-        return Unpack(content, Path.Combine(ModelLocator.Home, "models", "builtin"));
+        string path = Unpack(content, Path.Combine(ModelLocator.Home, "models", "builtin"));
+        using Stream? calibration = typeof(BuiltinModel).Assembly.GetManifestResourceStream(Name + CalibrationFile.Suffix);
+        if (calibration is not null)
+            Refresh(calibration, Path.ChangeExtension(path, null) + CalibrationFile.Suffix);
+        return path;
+    }
+
+    /// <summary>Writes a file unless it holds the same already.</summary>
+    private static void Refresh(Stream content, string path)
+    {
+        var bytes = new byte[content.Length];
+        content.ReadExactly(bytes);
+        if (File.Exists(path) && File.ReadAllBytes(path).AsSpan().SequenceEqual(bytes)) return;
+        string partial = $"{path}.{Environment.ProcessId}.partial";
+        try
+        {
+            File.WriteAllBytes(partial, bytes);
+            File.Move(partial, path, overwrite: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new FlintException(FaultSide.Machine, "file_unwritable", $"{path}: the calibration that comes with Flint cannot be unpacked: {e.Message}", e);
+        }
     }
 
     internal static string Unpack(Stream content, string folder)

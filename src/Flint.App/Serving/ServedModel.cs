@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
+using Flint.Contemplate;
 using Flint.Dialects;
 using Flint.Engine;
 using Flint.Models;
@@ -31,6 +32,7 @@ public sealed partial class ServedModel : IDisposable
         _controlText = new ControlText(Tokenizer);
         Created = File.GetLastWriteTimeUtc(file.Path);
         Fingerprint = MakeFingerprint(file);
+        Calibration = CalibrationFile.Beside(file.Path);
         Description = $"{model.Config.Architecture}, {file.FileBytes / (1024.0 * 1024):F0} MiB, context {model.Config.ContextLength}, {model.Threads} threads, {Model.InstructionSets}{(model.HasPackedCopy ? ", packed copy" : "")}";
         if (model.PackedCopyFault is { } fault) Description += $"; packed copy passed over: {fault}";
         Variants = [new ModelVariant(this), .. LoadAdapters(options.Adapters)];
@@ -69,6 +71,9 @@ public sealed partial class ServedModel : IDisposable
 
     /// <summary>Names the weights: equal for equal files, different for different ones.</summary>
     public string Fingerprint { get; }
+
+    /// <summary>What agreement among agents has meant for this model's answers, from the file beside it; null where there is none.</summary>
+    public Calibration? Calibration { get; }
 
     /// <summary>One line for a person: family, size, context, threads.</summary>
     public string Description { get; }
@@ -145,6 +150,66 @@ public sealed partial class ServedModel : IDisposable
         else
             Tokenizer.Encode(prompt, parseSpecial: true, ids);
         return new ChatPrompt([.. ids], Dialect.OpensReasoning(prompt));
+    }
+
+    /// <summary>The same prompt with the beginning of the answer behind it.</summary>
+    /// <param name="prompt">The prompt, without a beginning yet.</param>
+    /// <param name="primer">The beginning, control tokens written out; null for none.</param>
+    public ChatPrompt Prime(in ChatPrompt prompt, string? primer)
+    {
+        if (primer is null)
+            return prompt;
+        int[] ids = EncodeInside(primer);
+        return prompt with { Ids = [.. prompt.Ids, .. ids], Primer = ids };
+    }
+
+    /// <summary>The ids of a text of our own inside an answer, control tokens written out. No vocabulary puts a space before it.</summary>
+    public int[] EncodeInside(string text)
+    {
+        List<int> ids = [.. Tokenizer.Encode("\n", addSpecial: false, parseSpecial: false)]; // what goes on from text is not begun anew
+        int before = ids.Count;
+        Tokenizer.Encode(text, parseSpecial: true, ids);
+        return [.. ids.Skip(before)];
+    }
+
+    /// <summary>A parser of what the model writes behind a prompt; it has read the prompt's primer.</summary>
+    /// <param name="prompt">The prompt.</param>
+    /// <param name="tools">The functions offered.</param>
+    /// <param name="callId">Makes the id of a call; null for plain ones.</param>
+    /// <param name="into">Receives what the primer holds, if it holds anything.</param>
+    public ResponseParser CreateParser(in ChatPrompt prompt, IReadOnlyList<ToolDefinition> tools, Func<int, string>? callId, List<ResponseDelta> into)
+    {
+        ResponseParser parser = Dialect.CreateParser(new ResponseParserOptions { Tools = tools, CallId = callId, StartsInReasoning = prompt.OpensReasoning });
+        Push(parser, prompt.Primer, into);
+        return parser;
+    }
+
+    /// <summary>Has a parser read what the engine tells.</summary>
+    public void Push(ResponseParser parser, in TokenEvent next, List<ResponseDelta> into)
+    {
+        bool special = next.Kind == TokenEventKind.Token && Tokenizer.IsSpecial(next.Token);
+        // Text that comes without a token was kept back from ordinary ones, whatever it looks like.
+        parser.Push(Math.Max(next.Token, 0), special ? Tokenizer.Text(next.Token) : next.Text ?? "", special, into);
+    }
+
+    /// <summary>Has a parser read tokens that were put in the model's mouth.</summary>
+    public void Push(ResponseParser parser, int[]? tokens, List<ResponseDelta> into)
+    {
+        var bytes = new List<byte>(); // of ordinary tokens, which may end inside a character
+        foreach (int token in tokens ?? [])
+        {
+            if (!Tokenizer.IsSpecial(token))
+            {
+                bytes.AddRange(Tokenizer.Bytes(token));
+                continue;
+            }
+
+            parser.Push(0, Encoding.UTF8.GetString(bytes.ToArray()), isSpecial: false, into);
+            bytes.Clear();
+            parser.Push(token, Tokenizer.Text(token), isSpecial: true, into);
+        }
+
+        parser.Push(0, Encoding.UTF8.GetString(bytes.ToArray()), isSpecial: false, into);
     }
 
     /// <summary>Ends every sequence and frees the memory.</summary>

@@ -116,6 +116,32 @@ public sealed class Dialect
         return variables;
     }
 
+    /// <summary>Whether the template can ask for an answer without thoughts.</summary>
+    public bool CanSwitchReasoning => Uses("enable_thinking");
+
+    /// <summary>Whether models of this format and template have thoughts.</summary>
+    public bool MayReason => Kind == DialectKind.MuseGlimmer || (Kind == DialectKind.ChatMl && (CanSwitchReasoning || Uses("<think>") || Uses("reasoning_content")));
+
+    /// <summary>What a model writes behind a prompt to begin its thoughts; null where it has none.</summary>
+    public string? ReasoningOpening => !MayReason ? null : Kind == DialectKind.MuseGlimmer ? " to=self<|message|>" : "<think>\n";
+
+    /// <summary>What a model writes to end its thoughts and begin its answer; null where it has none.</summary>
+    public string? ReasoningClosing => !MayReason ? null : Kind == DialectKind.MuseGlimmer ? "<|eom|><|start|>assistant to=user<|message|>" : "\n</think>\n\n";
+
+    /// <summary>What a model writes behind a prompt to begin its answer without thoughts; null where it has none anyway.</summary>
+    /// <param name="inReasoning">Whether the prompt ends inside its thoughts (<see cref="OpensReasoning"/>).</param>
+    public string? AnswerOpening(bool inReasoning) =>
+        !MayReason ? null : Kind == DialectKind.MuseGlimmer ? " to=user<|message|>" : inReasoning ? ReasoningClosing : "<think>\n\n</think>\n\n";
+
+    /// <summary>Whether the template has a word for this very effort (<see cref="EffortVariables"/>), not only for one near it.</summary>
+    public bool HasEffort(string effort) => effort switch
+    {
+        "none" => CanSwitchReasoning,
+        "low" or "medium" or "high" => Uses("reasoning_strength") || Uses("reasoning_effort"),
+        "xhigh" => Uses("reasoning_strength"),
+        _ => false,
+    };
+
     /// <summary>Whether thoughts are to be kept from the caller at this effort because the model cannot be kept from having them.</summary>
     public bool HidesReasoning(string effort) => effort == "none" && !Uses("enable_thinking");
 

@@ -39,6 +39,9 @@ public abstract class ResponseParser
     /// <summary>How many of the tokens pushed so far were thoughts.</summary>
     public int ReasoningTokens { get; private set; }
 
+    /// <summary>Whether what comes next is thoughts, as far as can be told.</summary>
+    public bool IsReasoning => InReasoning;
+
     /// <summary>How many calls have begun.</summary>
     public int ToolCalls { get; private set; }
 

@@ -44,6 +44,12 @@ public sealed class GenerationRequest
     /// <summary>Whether to score the prompt's tokens as well, with the alternatives <see cref="TopLogprobs"/> asks for.</summary>
     public bool PromptLogprobs { get; init; }
 
+    /// <summary>
+    /// The confidence that the sequence must keep; null for none. Needs <see cref="TopLogprobs"/> of at least its
+    /// <see cref="ConfidenceFloor.Top"/>.
+    /// </summary>
+    public ConfidenceFloor? Floor { get; init; }
+
     /// <summary>How many continuations of the one prompt to generate.</summary>
     public int Samples { get; init; } = 1;
 

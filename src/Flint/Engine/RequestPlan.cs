@@ -12,6 +12,7 @@ internal sealed class RequestPlan
         MaxOutput = maxOutput;
         Tops = tops;
         WantsLogprobs = request.TopLogprobs >= 0;
+        Floor = request.Floor;
         Sampling = request.Sampling.Snapshot();
         IgnoreEos = request.IgnoreEos;
         ShowSpecial = request.ShowSpecial;
@@ -27,6 +28,9 @@ internal sealed class RequestPlan
     public int Tops { get; }
 
     public bool WantsLogprobs { get; }
+
+    /// <summary>The confidence to keep; null for none.</summary>
+    public ConfidenceFloor? Floor { get; }
 
     public SamplingOptions Sampling { get; }
 
@@ -57,6 +61,12 @@ internal sealed class RequestPlan
         Check(request.MaxTokens >= 0, "max_tokens", "at least 0", request.MaxTokens);
         Check(request.TopLogprobs is >= -1 and <= GenerationRequest.MaxTopLogprobs,
             "top_logprobs", $"-1 to {GenerationRequest.MaxTopLogprobs}", request.TopLogprobs);
+        if (request.Floor is { } floor)
+        {
+            Check(floor.Tokens is >= 1 and <= ConfidenceWindow.MaxTokens, "floor.tokens", $"1 to {ConfidenceWindow.MaxTokens}", floor.Tokens);
+            Check(floor.Top >= 0 && floor.Top <= request.TopLogprobs, "floor.top", $"0 to top_logprobs, which is {request.TopLogprobs}", floor.Top);
+            Check(double.IsFinite(floor.Least), "floor.least", "a finite number", floor.Least);
+        }
         Check(request.Samples >= 1 && request.Samples <= maxSamples, "n", $"1 to {maxSamples}", request.Samples);
         Check(request.Stop.Count <= GenerationRequest.MaxStops, "stop", $"at most {GenerationRequest.MaxStops} strings", request.Stop.Count);
         int[] tokens = [.. request.Prompt];

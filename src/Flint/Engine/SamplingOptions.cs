@@ -50,9 +50,15 @@ public sealed class SamplingOptions
     internal bool HasPenalties => FrequencyPenalty != 0 || PresencePenalty != 0 || RepetitionPenalty != 1;
 
     /// <summary>A copy that the caller can no longer change.</summary>
-    internal SamplingOptions Snapshot() => new()
+    internal SamplingOptions Snapshot() => With(Temperature, Seed);
+
+    /// <summary>A copy with another seed.</summary>
+    public SamplingOptions WithSeed(ulong? seed) => With(Temperature, seed);
+
+    /// <summary>A copy with another temperature and seed.</summary>
+    internal SamplingOptions With(float temperature, ulong? seed) => new()
     {
-        Temperature = Temperature,
+        Temperature = temperature,
         TopK = TopK,
         TopP = TopP,
         MinP = MinP,
@@ -62,7 +68,7 @@ public sealed class SamplingOptions
         RepetitionPenalty = RepetitionPenalty,
         PenaltyWindow = PenaltyWindow,
         LogitBias = LogitBias is { Count: > 0 } ? new Dictionary<int, float>(LogitBias) : null,
-        Seed = Seed,
+        Seed = seed,
     };
 
     /// <summary>Throws a caller's fault where a value is outside its range.</summary>

@@ -43,6 +43,7 @@ public sealed class Sequence
         Plan = plan;
         SampleSeed = Sampler.SampleSeed(plan.Sampling.Seed ?? plan.DrawnSeed, sample);
         Matcher = new StopMatcher(plan.Stops);
+        Confidence = plan.Floor is { } floor ? new ConfidenceWindow(floor.Tokens) : null;
         _tokens = new int[Prompt.Length + MaxOutput];
         Prompt.Tokens.CopyTo(_tokens);
         _length = Prompt.Length;
@@ -149,6 +150,9 @@ public sealed class Sequence
     internal ulong SampleSeed { get; }
 
     internal StopMatcher Matcher { get; }
+
+    /// <summary>How sure it is; null where no floor is set.</summary>
+    internal ConfidenceWindow? Confidence { get; }
 
     internal EventRing Ring { get; }
 

@@ -12,6 +12,9 @@ public enum FinishReason
     /// <summary>The caller cancelled it, or the engine was disposed.</summary>
     Cancelled,
 
+    /// <summary>Its confidence fell below <see cref="GenerationRequest.Floor"/>.</summary>
+    LowConfidence,
+
     /// <summary>A fault ended it; <see cref="Sequence.Fault"/> says which.</summary>
     Error,
 }

@@ -18,12 +18,19 @@ internal sealed class TokenWriter(TokenTable table, Sampler sampler)
             return FinishReason.Error;
         }
         float logprob = float.NaN;
+        bool unsure = false;
         if (plan.WantsLogprobs)
         {
             double logSumExp = sampler.LogSumExp(logits);
             logprob = (float)(logits[token] - logSumExp);
             sequence.Ring.NextTops(out Span<int> topTokens, out Span<float> topLogprobs);
             Sampler.Top(logits, logSumExp, topTokens, topLogprobs);
+            if (plan.Floor is { } floor)
+            {
+                ConfidenceWindow confidence = sequence.Confidence!;
+                confidence.Add(ConfidenceWindow.Of(logprob, topLogprobs, floor.Top));
+                unsure = confidence.IsFull && confidence.Current < floor.Least;
+            }
         }
         int previous = sequence.Tokens[^1];
         sequence.Append(token);
@@ -52,6 +59,8 @@ internal sealed class TokenWriter(TokenTable table, Sampler sampler)
             }
             sequence.Ring.Publish(matcher.Released);
         }
+        if (unsure)
+            return FinishReason.LowConfidence;
         return sequence.OutputTokens == plan.MaxOutput ? FinishReason.Length : null;
     }
 

@@ -58,6 +58,29 @@ public sealed class OpenAiClientTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Contemplating_is_an_ordinary_answer()
+    {
+        ChatClient chat = _client.GetChatClient("tiny:contemplating");
+        ChatCompletionOptions options = Options();
+        options.MaxOutputTokenCount = 300;
+        ChatCompletion whole = await chat.CompleteChatAsync(Messages, options);
+        Assert.Equal("tiny", whole.Model);
+        Assert.InRange(whole.Usage.OutputTokenCount, 1, 300);
+        Assert.InRange(whole.Usage.OutputTokenDetails.ReasoningTokenCount, 1, whole.Usage.OutputTokenCount);
+        Assert.Equal(whole.Usage.OutputTokenCount, _server.Records()[0].OutputTokens);
+        string text = "";
+        ChatFinishReason? finish = null;
+        await foreach (StreamingChatCompletionUpdate update in chat.CompleteChatStreamingAsync(Messages, options))
+        {
+            text += string.Concat(update.ContentUpdate.Select(part => part.Text));
+            finish = update.FinishReason ?? finish;
+        }
+
+        Assert.Equal(string.Concat(whole.Content.Select(part => part.Text)), text);
+        Assert.Equal(whole.FinishReason, finish);
+    }
+
+    [Fact]
     public async Task Cached_tokens_are_told()
     {
         ChatMessage[] longer = [new UserChatMessage(string.Concat(Enumerable.Repeat("hello ", 60)))];

@@ -28,7 +28,7 @@ public sealed partial class CommandLineTests
         {
             string[] options = [.. Option().Matches(row.Value).Select(m => m.Value).Distinct()];
             if (options.Length == 0) continue;
-            string help = FlintProcess.Run([row.Groups[1].Value, "--help"]).Output;
+            string help = FlintProcess.Run([row.Groups[1].Value, .. row.Groups[2].Value.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]).Output;
             Assert.All(options, option => Assert.Contains(option, help, StringComparison.Ordinal));
         }
     }
@@ -56,7 +56,7 @@ public sealed partial class CommandLineTests
     [GeneratedRegex(@"^  ([a-z]+)( |$)")]
     private static partial Regex VerbLine();
 
-    [GeneratedRegex(@"^\| `flint ([a-z]+).*$", RegexOptions.Multiline)]
+    [GeneratedRegex(@"^\| `flint ([a-z]+)((?: [a-z]+)*).*$", RegexOptions.Multiline)]
     private static partial Regex Row();
 
     [GeneratedRegex(@"--[a-z-]+")]

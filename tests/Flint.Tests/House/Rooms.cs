@@ -14,6 +14,7 @@ internal static class Rooms
         ["Dialects"] = ["Memory", "Formats", "Weights", "Tokens"],
         ["Models"] = ["Memory", "Formats", "Weights", "Kernels"],
         ["Engine"] = ["Memory", "Formats", "Weights", "Kernels", "Tokens", "Models"],
+        ["Contemplate"] = ["Memory", "Formats", "Weights", "Kernels", "Tokens", "Models", "Engine"],
         ["Training"] = ["Memory", "Formats", "Weights", "Kernels", "Tokens", "Dialects", "Models"],
     };
 

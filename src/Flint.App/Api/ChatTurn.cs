@@ -1,0 +1,130 @@
+using System.Text.Json;
+using Flint.App.Serving;
+using Flint.Dialects;
+using Flint.Engine;
+using Microsoft.AspNetCore.Http;
+
+namespace Flint.App.Api;
+
+/// <summary>One turn asked of a model: the request, the mode as the model can have it, and the prompt.</summary>
+internal sealed class ChatTurn
+{
+    private const ulong LegSeed = 0x9E3779B97F4A7C15;
+
+    private ChatTurn(ChatRequest request, ModelVariant variant, ModePlan plan, RequestMeter meter)
+    {
+        Request = request;
+        Variant = variant;
+        Plan = plan;
+        Meter = meter;
+        var variables = new Dictionary<string, object?>(plan.Variables);
+        foreach ((string name, object? value) in request.TemplateVariables)
+            variables[name] = value;
+        Input = new TemplateInput
+        {
+            Messages = request.Conversation.Messages,
+            Tools = request.Conversation.Tools,
+            Extra = variables,
+            BosToken = Model.BosText,
+            EosToken = Model.EosText,
+            Now = DateTimeOffset.Now,
+        };
+        ChatPrompt prompt = Model.Encode(Input);
+        string? primer = null;
+        if (plan.OpensAnswer)
+            primer = Model.Dialect.AnswerOpening(prompt.OpensReasoning);
+        else if (plan is { Mode: ReasoningMode.Thinking, Budget: not null } && !prompt.OpensReasoning)
+            primer = Model.Dialect.ReasoningOpening; // so that every token until the limit is a thought
+        Prompt = Model.Prime(prompt, primer);
+    }
+
+    /// <summary>What was asked.</summary>
+    public ChatRequest Request { get; }
+
+    /// <summary>Of which model.</summary>
+    public ModelVariant Variant { get; }
+
+    /// <summary>In which mode.</summary>
+    public ModePlan Plan { get; }
+
+    /// <summary>Measures it.</summary>
+    public RequestMeter Meter { get; }
+
+    /// <summary>The conversation.</summary>
+    public TemplateInput Input { get; }
+
+    /// <summary>The conversation in tokens.</summary>
+    public ChatPrompt Prompt { get; }
+
+    /// <summary>The model itself.</summary>
+    public ServedModel Model => Variant.Model;
+
+    /// <summary>Prepares a turn, and says in the response's headers which mode it has.</summary>
+    public static ChatTurn Create(HttpContext context, ChatRequest request, ModelVariant variant, ReasoningMode? byName)
+    {
+        ReasoningMode? mode = request.Mode ?? byName;
+        if (mode == ReasoningMode.Contemplating && request.ThinkingBudget is not null)
+            throw ApiException.Invalid("thinking_budget", "invalid_value", "Invalid 'thinking_budget': agents that contemplate are limited by 'contemplation.agent_tokens'.");
+        var plan = ModePlan.Of(variant.Model.Dialect, mode, request.Effort, request.ThinkingBudget, request.Conversation.Tools.Count > 0);
+        if (plan.Mode is ReasoningMode named)
+            context.Response.Headers["x-flint-mode"] = ModePlan.Names[(int)named];
+        if (plan.Approximation is string approximation)
+            context.Response.Headers["x-flint-mode-approximation"] = approximation;
+        return new ChatTurn(request, variant, plan, RequestMeter.Of(context));
+    }
+
+    /// <summary>Hands it to the engine.</summary>
+    public Sequence Submit()
+    {
+        Sequence first = Submit(Prompt.Ids, Math.Min(Request.MaxTokens, Plan.Budget ?? int.MaxValue), Request.Generation.Choices, Request.Generation.Sampling);
+        Meter.Add(first.Samples);
+        return first;
+    }
+
+    /// <summary>Goes on with a choice whose thoughts have met their limit.</summary>
+    /// <param name="written">What was written so far, and what was put in the model's mouth.</param>
+    /// <param name="generated">How many of these the model wrote.</param>
+    /// <param name="choice">Which choice.</param>
+    /// <returns>Null where no tokens are left to go on with.</returns>
+    public Sequence? Continue(IReadOnlyList<int> written, int generated, int choice)
+    {
+        int[] prompt = [.. Prompt.Ids, .. written];
+        if (generated >= Request.MaxTokens || prompt.Length >= Model.ContextLength)
+            return null;
+        SamplingOptions asked = Request.Generation.Sampling;
+        // A sequence counts its draws from 0: with the same seed it would repeat those of the one before.
+        ulong? seed = asked.Seed is ulong given ? unchecked(given + LegSeed * ((ulong)written.Count + 1) + (ulong)choice) : null;
+        Sequence next = Submit(prompt, Request.MaxTokens == int.MaxValue ? int.MaxValue : Request.MaxTokens - generated, 1, asked.WithSeed(seed));
+        Meter.AddSharing(next);
+        return next;
+    }
+
+    /// <summary>Writes what every answer and chunk begins with, and leaves the object open.</summary>
+    public void WriteHead(Utf8JsonWriter writer, ReadOnlySpan<byte> type)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("id"u8, Meter.Id);
+        writer.WriteString("object"u8, type);
+        writer.WriteNumber("created"u8, Meter.Created);
+        writer.WriteString("model"u8, Variant.Name);
+        writer.WriteString("system_fingerprint"u8, Variant.Fingerprint);
+        if (!Request.TellsMode)
+            return;
+        writer.WriteStartObject("mode"u8);
+        writer.WriteString("name"u8, Plan.Mode is ReasoningMode mode ? ModePlan.Names[(int)mode] : null);
+        writer.WriteString("approximation"u8, Plan.Approximation);
+        writer.WriteEndObject();
+    }
+
+    private Sequence Submit(int[] prompt, int maxTokens, int samples, SamplingOptions sampling) => Model.Engine.Submit(new GenerationRequest
+    {
+        Prompt = prompt,
+        Adapter = Variant.Adapter,
+        MaxTokens = maxTokens,
+        Sampling = sampling,
+        Stop = [.. Request.Generation.Stop, .. Model.ChatStops],
+        IgnoreEos = Request.Generation.IgnoreEos,
+        TopLogprobs = Request.TopLogprobs,
+        Samples = samples,
+    });
+}

@@ -1,0 +1,123 @@
+using System.CommandLine;
+using System.Security.Cryptography;
+using Flint.App.Serving;
+using Flint.Contemplate;
+using Flint.Dialects;
+using Flint.Engine;
+using Spectre.Console;
+
+namespace Flint.App.Cli;
+
+/// <summary><c>flint contemplate QUESTION</c>: several agents think about a question side by side, and their answers become one.</summary>
+internal static class Contemplate
+{
+    private static readonly Argument<string?> Question = new("QUESTION") { Arity = ArgumentArity.ZeroOrOne, Description = "What to answer; without it, standard input." };
+    private static readonly Option<string?> Model = new("--model", "-m") { Description = $"A .gguf file, or OWNER/REPO[:QUANT] of a pulled model (default: {BuiltinModel.Name}, which comes with Flint).", HelpName = "MODEL" };
+    private static readonly Option<string?> SystemText = new("--system") { Description = "The system message.", HelpName = "TEXT" };
+    private static readonly Option<string?> Effort = new("--effort") { Description = "How hard each agent thinks: none, minimal, low, medium, high, xhigh or max.", HelpName = "EFFORT" };
+    private static readonly Option<ulong?> Seed = new("--seed") { Description = "Makes the whole tree repeatable.", HelpName = "N" };
+    private static readonly Option<float?> Deadline = Verb.Range(new Option<float?>("--deadline") { Description = "Seconds after which the best answer so far is given.", HelpName = "SECONDS" }, 0.001f, 86_400);
+    private static readonly Option<bool> Json = new("--json") { Description = "Print the whole tree as one JSON object, to keep or to replay." };
+    private static readonly Option<string?> ReplayFile = new("--replay") { Description = "Run a tree printed by --json again and compare it, bit for bit.", HelpName = "FILE" };
+    private static readonly Option<int> Context = Verb.Range(new Option<int>("--ctx") { Description = "The longest prompt and answer in tokens (default: the model's own).", HelpName = "TOKENS" }, 0, 1 << 24);
+    private static readonly Option<int> Threads = Verb.Threads();
+    private static readonly ContemplationFlags Flags = new();
+
+    internal static Command Create()
+    {
+        var command = new Command("contemplate", "Have several agents think about a question side by side, and agree on an answer.")
+            { Question, Model, SystemText, Effort, Seed, Deadline, Json, ReplayFile, Context, Threads };
+        Flags.AddTo(command);
+        command.SetAction(RunAsync);
+        return command;
+    }
+
+    private static async Task<int> RunAsync(ParseResult parsed, CancellationToken cancel)
+    {
+        // What can be wrong with the command line is told before the model is loaded.
+        ContemplationTrace? recorded = parsed.GetValue(ReplayFile) is { } file ? ContemplationTrace.FromJson(Text(Verb.ReadInput(file))) : null;
+        string question = recorded is not null ? "" : parsed.GetValue(Question) ?? Text(Verb.ReadInput("-")).TrimEnd('\n');
+        if (recorded is null && question.Length == 0)
+            throw FlintException.Caller("no_question", "expected a question, found an empty one");
+        ulong seed = parsed.GetValue(Seed) ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+        ContemplationOptions options = Flags.Read(parsed, seed) with { Deadline = parsed.GetValue(Deadline) is { } seconds ? TimeSpan.FromSeconds(seconds) : null };
+        using ServedModel model = ServedModel.Load(ModelLocator.Find(parsed.GetValue(Model)), null, new ServingOptions
+        {
+            Parallel = ContemplationOptions.MaxAgents, Waiting = ContemplationOptions.MaxAgents, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads),
+        });
+        if (recorded is not null)
+            return await ReplayAsync(model, recorded, cancel);
+        TemplateInput input = Input(model, question, parsed.GetValue(SystemText), parsed.GetValue(Effort));
+        if (parsed.GetValue(Json))
+        {
+            ContemplationTrace trace = await ThinkAsync(model, input, options, null, cancel);
+            Console.Out.WriteLine(trace.ToJson());
+            return 0;
+        }
+
+        if (Console.IsOutputRedirected)
+            await WriteAsync(model, input, options, cancel);
+        else
+            await ShowAsync(model, input, options, cancel);
+        return 0;
+    }
+
+    private static Task<ContemplationTrace> ThinkAsync(
+        ServedModel model, TemplateInput input, ContemplationOptions options, Func<ContemplationEvent, ValueTask>? tell, CancellationToken cancel) =>
+        Contemplation.RunAsync(model.Engine, ChatContemplation.Create(model.Variants[0], input, new SamplingOptions(), [], tell: tell), options, cancellation: cancel);
+
+    /// <summary>Plain text: the agents one after another, the votes, the answer.</summary>
+    private static async Task WriteAsync(ServedModel model, TemplateInput input, ContemplationOptions options, CancellationToken cancel)
+    {
+        var script = new AgentScript(model, model.Encode(input), []);
+        ContemplationTrace trace = await ThinkAsync(model, input, options, news =>
+        {
+            Console.Out.Write(script.Take(news));
+            return ValueTask.CompletedTask;
+        }, cancel);
+        Console.Out.Write($"\n{Summary(trace)}\n{trace.Answer.Content}\n");
+    }
+
+    private static async Task ShowAsync(ServedModel model, TemplateInput input, ContemplationOptions options, CancellationToken cancel)
+    {
+        var screen = new ContemplationScreen(model, model.Encode(input), TimeProvider.System);
+        ContemplationTrace trace = await screen.RunAsync(AnsiConsole.Console, () => ThinkAsync(model, input, options, screen.TellAsync, cancel));
+        AnsiConsole.Console.WriteLine(Summary(trace), new Style(decoration: Decoration.Dim));
+        AnsiConsole.Console.WriteLine(Screen.Printable(trace.Answer.Content));
+    }
+
+    private static string Summary(ContemplationTrace trace)
+    {
+        ContemplationAnswer answer = trace.Answer;
+        string sure = answer.Calibrated ? $"right with {answer.Confidence * 100:F0} %" : $"agreement {answer.Agreement * 100:F0} %, uncalibrated";
+        string end = answer.Complete ? "" : ", cut short";
+        return $"{trace.Agents.Count} agents, {trace.Cost.OutputTokens} tokens ({trace.Cost.DiscardedTokens} discarded), {sure}{end}; seed {trace.Options.Seed}";
+    }
+
+    private static async Task<int> ReplayAsync(ServedModel model, ContemplationTrace trace, CancellationToken cancel)
+    {
+        var prompt = new ChatPrompt([.. trace.Prompt], model.Dialect.OpensReasoning(model.Tokenizer.Decode([.. trace.Prompt])));
+        var task = new ContemplationTask { Prompt = prompt.Ids, Read = events => ChatDraft.Read(model, prompt, [], events) };
+        IReadOnlyList<string> differences = await Replay.RunAsync(model.Engine, task, trace, cancel);
+        foreach (string difference in differences)
+            Console.Out.WriteLine(difference);
+        if (differences.Count == 0)
+            Console.Out.WriteLine($"The same, bit for bit: {trace.Agents.Count} agents, {trace.Cost.OutputTokens} tokens.");
+        return differences.Count == 0 ? 0 : CommandLine.Failed;
+    }
+
+    private static TemplateInput Input(ServedModel model, string question, string? system, string? effort)
+    {
+        var ask = new ChatMessage { Role = "user", Content = question };
+        return new TemplateInput
+        {
+            Messages = system is null ? [ask] : [new ChatMessage { Role = "system", Content = system }, ask],
+            Extra = effort is null ? new Dictionary<string, object?>() : model.Dialect.EffortVariables(effort),
+            BosToken = model.BosText,
+            EosToken = model.EosText,
+            Now = DateTimeOffset.Now,
+        };
+    }
+
+    private static string Text(byte[] utf8) => System.Text.Encoding.UTF8.GetString(utf8);
+}

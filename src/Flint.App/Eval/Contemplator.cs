@@ -1,0 +1,41 @@
+using Flint.App.Nano;
+using Flint.App.Serving;
+using Flint.Contemplate;
+using Flint.Dialects;
+using Flint.Engine;
+
+namespace Flint.App.Eval;
+
+/// <summary>Has several agents answer an item together.</summary>
+internal sealed class Contemplator(ServedModel model, ContemplationOptions options, Calibration? calibration)
+{
+    private readonly Responder _responder = new(model);
+
+    /// <summary>Writes the turn at a place of an item, after what stands before it.</summary>
+    internal async Task<ModelTurn> AnswerAsync(NanoItem item, int place, CancellationToken cancel)
+    {
+        TemplateInput input = _responder.Input(item, place, prompt: true);
+        ContemplationTask task = ChatContemplation.Create(model.Variants[0], input, new SamplingOptions(), [], calibration);
+        // Items of one run draw apart; the same item draws the same in every run.
+        ContemplationOptions own = options with { Seed = new NanoRandom(options.Seed, Hash(item.Key), (ulong)place).Next() };
+        ContemplationTrace trace = await Contemplation.RunAsync(model.Engine, task, own, cancellation: cancel);
+        AgentTrace? speaker = trace.Answer.Agent < 0 ? null : trace.Agents[trace.Answer.Agent];
+        IReadOnlyList<ToolCall> calls = speaker is { Kind: AnswerKind.Call, Answer: { } call } ? ChatDraft.CallsOf(call) : [];
+        int content = model.Tokenizer.Encode(trace.Answer.Content, addSpecial: false, parseSpecial: false).Length;
+        return new ModelTurn(trace.Answer.Content, speaker?.Reasoning ?? "", calls, (int)Math.Max(0, trace.Cost.OutputTokens - content))
+        {
+            OutputTokens = trace.Cost.OutputTokens,
+            Agents = trace.Agents.Count,
+            Agreed = trace.Answer,
+        };
+    }
+
+    // FNV-1a over UTF-16 units: the same on every machine, as string hashes are not.
+    private static ulong Hash(string text)
+    {
+        ulong hash = 0xCBF29CE484222325;
+        foreach (char c in text)
+            hash = (hash ^ c) * 0x100000001B3;
+        return hash;
+    }
+}

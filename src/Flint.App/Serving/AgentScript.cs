@@ -1,0 +1,106 @@
+using System.Text;
+using Flint.Contemplate;
+using Flint.Dialects;
+
+namespace Flint.App.Serving;
+
+/// <summary>
+/// What agents write, as one text: agent after agent in order of their numbers, the first that has not ended as it writes, the
+/// others once their turn comes. The text does not depend on which of them was faster.
+/// </summary>
+public sealed class AgentScript(ServedModel model, ChatPrompt prompt, IReadOnlyList<ToolDefinition> tools)
+{
+    private const int MaxAnswer = 60; // characters of an answer in a count of votes
+
+    private readonly List<Part> _parts = [];
+    private readonly StringBuilder _told = new();
+    private int _turn;
+
+    private sealed class Part(ResponseParser parser)
+    {
+        public ResponseParser Parser => parser;
+
+        public StringBuilder Text { get; } = new();
+
+        public bool HasEnded { get; set; }
+    }
+
+    /// <summary>Takes what happened.</summary>
+    /// <returns>What can be told now, perhaps nothing.</returns>
+    public string Take(in ContemplationEvent news)
+    {
+        var deltas = new List<ResponseDelta>();
+        switch (news.Kind)
+        {
+            case ContemplationEventKind.AgentStarted:
+                _parts.Add(new Part(model.CreateParser(prompt, tools, null, deltas)));
+                _parts[^1].Text.Append(Heading(news.Agent!));
+                break;
+            case ContemplationEventKind.AgentWrote:
+                Part writing = _parts[news.Agent!.Index];
+                model.Push(writing.Parser, news.Token, deltas);
+                Append(writing, deltas);
+                break;
+            case ContemplationEventKind.AgentEnded:
+                Part ended = _parts[news.Agent!.Index];
+                ended.Parser.Finish(deltas);
+                Append(ended, deltas);
+                ended.Text.Append(End(news.Trace!)).Append('\n');
+                ended.HasEnded = true;
+                break;
+            default:
+                _told.Append(Votes(news.Ballot!)).Append('\n');
+                break;
+        }
+
+        for (; _turn < _parts.Count; _turn++)
+        {
+            _told.Append(_parts[_turn].Text);
+            _parts[_turn].Text.Clear();
+            if (!_parts[_turn].HasEnded)
+                break;
+        }
+
+        string told = _told.ToString();
+        _told.Clear();
+        return told;
+    }
+
+    /// <summary>How an agent ended, for a person.</summary>
+    public static string End(AgentTrace agent) => agent.End switch
+    {
+        AgentEnd.Finished when agent.Answer is null => " (says nothing)",
+        AgentEnd.Finished => $" => {(agent.Kind == AnswerKind.Call ? agent.Answer : agent.Content)}",
+        AgentEnd.Length => " (cut off: its tokens are spent)",
+        AgentEnd.Pruned => " (cut off: too unsure)",
+        AgentEnd.Failed => $" (failed: {agent.Fault})",
+        AgentEnd.Deadline => " (cut off: no time is left)",
+        _ => " (cancelled)",
+    };
+
+    /// <summary>A count of votes, for a person.</summary>
+    public static string Votes(Ballot ballot) => ballot.Candidates.Count == 0
+        ? "No votes."
+        : $"Votes: {string.Join(", ", ballot.Candidates.Select(c => $"{Shorten(c.Answer)} \u00d7 {c.Votes}"))}; agreement {ballot.Agreement:F2}.";
+
+    /// <summary>An agent's name and task, for a person.</summary>
+    public static string Heading(AgentPlan agent) => agent.Stage switch
+    {
+        AgentStage.Explore => $"[{agent.Index + 1}] ",
+        AgentStage.Revise => $"[{agent.Index + 1}, after {Numbers(agent.Drafts)}] ",
+        _ => $"[{agent.Index + 1}, from {Numbers(agent.Drafts)}] ",
+    };
+
+    private static string Numbers(IReadOnlyList<int> agents) => string.Join(", ", agents.Select(a => a + 1));
+
+    private static string Shorten(string answer) => answer.Length <= MaxAnswer ? answer : answer[..MaxAnswer] + "\u2026";
+
+    private static void Append(Part part, List<ResponseDelta> deltas)
+    {
+        foreach (ResponseDelta delta in deltas)
+        {
+            if (delta.Kind == ResponseDeltaKind.Reasoning)
+                part.Text.Append(delta.Text);
+        }
+    }
+}

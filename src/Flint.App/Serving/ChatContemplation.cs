@@ -1,0 +1,80 @@
+using System.Text;
+using Flint.Contemplate;
+using Flint.Dialects;
+using Flint.Engine;
+
+namespace Flint.App.Serving;
+
+/// <summary>A conversation as something to contemplate: how agents are prompted and read in a model's own chat format.</summary>
+public static class ChatContemplation
+{
+    private const string CheckOwn = "Check this answer step by step. Correct what is wrong, then give the full answer again.";
+    private const string Others = "Here are other answers to the same request:";
+    private const string Compare = "Some may be wrong. Compare them with yours step by step, keep what is right, then give the full answer again.";
+    private const string Merge = "Some may be wrong. Write the one best answer: keep what is right and what most of them agree on, leave out the rest. Give only the answer.";
+
+    /// <summary>Prepares a contemplation.</summary>
+    /// <param name="variant">The model.</param>
+    /// <param name="input">The conversation.</param>
+    /// <param name="sampling">How tokens are drawn, but for temperature and seed.</param>
+    /// <param name="stop">Strings that end an agent's text, beside the chat format's own.</param>
+    /// <param name="calibration">What agreement has meant for this model; null for what its file says, if there is one.</param>
+    /// <param name="tell">Told what happens; null for nobody.</param>
+    public static ContemplationTask Create(
+        ModelVariant variant, TemplateInput input, SamplingOptions sampling, IReadOnlyList<string> stop, Calibration? calibration = null,
+        Func<ContemplationEvent, ValueTask>? tell = null)
+    {
+        ServedModel model = variant.Model;
+        ChatPrompt prompt = model.Encode(input);
+        return new ContemplationTask
+        {
+            Prompt = prompt.Ids,
+            Read = events => ChatDraft.Read(model, prompt, input.Tools, events),
+            Revise = drafts => Prompt(model, input, drafts, drafts.Count == 1 ? CheckOwn : $"{List(drafts)}\n\n{Compare}"),
+            Synthesize = drafts => Prompt(model, input, drafts, $"{List(drafts)}\n\n{Merge}"),
+            Sampling = sampling,
+            Stop = [.. stop, .. model.ChatStops],
+            Adapter = variant.Adapter,
+            Calibration = calibration ?? (variant.Adapter is null ? model.Calibration : null),
+            Model = variant.Name,
+            Tell = tell,
+        };
+    }
+
+    // The first draft is the assistant's turn, so that roles alternate as every template has it; the others are told by the user.
+    private static int[]? Prompt(ServedModel model, TemplateInput input, IReadOnlyList<Draft> drafts, string request)
+    {
+        try
+        {
+            return model.Encode(new TemplateInput
+            {
+                Messages =
+                [
+                    .. input.Messages,
+                    new ChatMessage { Role = "assistant", Content = Words(drafts[0]) },
+                    new ChatMessage { Role = "user", Content = request },
+                ],
+                Tools = input.Tools,
+                AddGenerationPrompt = true,
+                BosToken = input.BosToken,
+                EosToken = input.EosToken,
+                Extra = input.Extra,
+                Now = input.Now,
+            }).Ids;
+        }
+        catch (FlintException fault) when (fault.Side == FaultSide.Caller)
+        {
+            return null; // a template that does not take this turn of the conversation
+        }
+    }
+
+    private static string List(IReadOnlyList<Draft> drafts)
+    {
+        var text = new StringBuilder(Others);
+        for (int i = 1; i < drafts.Count; i++)
+            text.Append($"\n\n({i}) {Words(drafts[i])}");
+        return text.ToString();
+    }
+
+    private static string Words(Draft draft) => draft.Call ?? draft.Content;
+}

@@ -1,0 +1,130 @@
+using Flint.Engine;
+
+namespace Flint.Contemplate;
+
+/// <summary>One agent at work: reads what its sequence generates to the end, whatever end that is.</summary>
+internal sealed class Agent
+{
+    private readonly ContemplationTask _task;
+    private readonly ContemplationOptions _options;
+    private readonly ConfidenceWindow _window;
+    private readonly List<TokenEvent> _events = [];
+    private readonly List<int> _tokens = [];
+    private readonly List<double> _windows = [];
+    private readonly int _stride;
+
+    private Agent(AgentPlan plan, Sequence sequence, ContemplationTask task, ContemplationOptions options)
+    {
+        Plan = plan;
+        Sequence = sequence;
+        _task = task;
+        _options = options;
+        _window = new ConfidenceWindow(options.Window);
+        _stride = Math.Max(1, options.Window / 2);
+    }
+
+    /// <summary>What was decided before it started.</summary>
+    public AgentPlan Plan { get; }
+
+    /// <summary>What computes it.</summary>
+    public Sequence Sequence { get; }
+
+    /// <summary>Hands an agent to the engine.</summary>
+    /// <exception cref="FlintException">The engine refuses it.</exception>
+    public static Agent Start(Engine.Engine engine, AgentPlan plan, ContemplationTask task, ContemplationOptions options)
+    {
+        Sequence sequence = engine.Submit(new GenerationRequest
+        {
+            Prompt = plan.Prompt is { } own ? [.. own] : task.Prompt,
+            MaxTokens = plan.MaxTokens,
+            Sampling = task.Sampling.With(plan.Temperature, plan.Seed),
+            Stop = task.Stop,
+            TopLogprobs = options.ConfidenceTop,
+            Floor = plan.Floor is { } least ? new ConfidenceFloor(options.Window, options.ConfidenceTop, least) : null,
+            Adapter = task.Adapter,
+            CacheSalt = task.CacheSalt,
+        });
+        return new Agent(plan, sequence, task, options);
+    }
+
+    /// <summary>Reads to the end. When <paramref name="stop"/> is cancelled or telling fails, the sequence is cancelled and its end awaited.</summary>
+    public async Task RunAsync(Func<ContemplationEvent, ValueTask> tell, CancellationToken stop)
+    {
+        // At once, so that all agents of a tree end with one step of the engine.
+        using CancellationTokenRegistration cancels = stop.UnsafeRegister(static sequence => ((Sequence)sequence!).Cancel(), Sequence);
+        try
+        {
+            while (await Sequence.WaitAsync(stop).ConfigureAwait(false))
+            {
+                stop.ThrowIfCancellationRequested(); // a wait that need not wait does not look
+                while (Sequence.TryRead(out TokenEvent next))
+                {
+                    Take(next);
+                    if (next.Kind != TokenEventKind.Finished)
+                        await tell(new ContemplationEvent { Kind = ContemplationEventKind.AgentWrote, Agent = Plan, Token = next }).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // What it wrote until now is read below.
+        }
+        finally
+        {
+            await EndAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Cancels what still runs and reads the rest, so that its cost is final.</summary>
+    public async Task EndAsync()
+    {
+        Sequence.Cancel();
+        while (await Sequence.WaitAsync(CancellationToken.None).ConfigureAwait(false))
+        {
+            while (Sequence.TryRead(out TokenEvent next))
+                Take(next);
+        }
+    }
+
+    /// <summary>What became of it, once it has ended.</summary>
+    /// <param name="cut">What its end is called where it was stopped.</param>
+    public AgentTrace Trace(AgentEnd cut)
+    {
+        Draft draft = _task.Read(_events);
+        Answer? answer = Contemplate.Answer.Of(draft);
+        return new AgentTrace
+        {
+            Plan = Plan,
+            End = Sequence.FinishReason switch
+            {
+                FinishReason.Stop => AgentEnd.Finished,
+                FinishReason.Length => AgentEnd.Length,
+                FinishReason.LowConfidence => AgentEnd.Pruned,
+                FinishReason.Cancelled => cut,
+                _ => AgentEnd.Failed,
+            },
+            Fault = Sequence.Fault?.Message,
+            Reasoning = draft.Reasoning,
+            Content = draft.Content,
+            Kind = answer?.Kind,
+            Answer = answer?.Key,
+            Tokens = _tokens,
+            OutputTokens = Sequence.OutputTokens,
+            Windows = _windows,
+            Confidence = _window.Count == 0 ? 0 : _window.Lowest,
+        };
+    }
+
+    private void Take(in TokenEvent next)
+    {
+        if (next.Kind == TokenEventKind.Finished)
+            return;
+        _events.Add(next);
+        if (next.Kind != TokenEventKind.Token)
+            return;
+        _tokens.Add(next.Token);
+        _window.Add(ConfidenceWindow.Of(next, _options.ConfidenceTop));
+        if (_window.Count % _stride == 0)
+            _windows.Add(_window.Current);
+    }
+}

@@ -1,0 +1,129 @@
+using System.Text.Json;
+using Flint.Engine;
+using Flint.Models;
+
+namespace Flint.Contemplate;
+
+/// <summary>What an agent wrote, read apart.</summary>
+/// <param name="Reasoning">Its thoughts.</param>
+/// <param name="Content">Its answer.</param>
+/// <param name="Call">What the answer does where it is no text, in a form in which equal deeds are equal; null for text.</param>
+public record Draft(string Reasoning, string Content, string? Call = null);
+
+/// <summary>What to contemplate, and how the host reads and writes the text of its chat format.</summary>
+public sealed class ContemplationTask
+{
+    /// <summary>The prompt that every exploring agent goes on from, in token ids.</summary>
+    public required int[] Prompt { get; init; }
+
+    /// <summary>Reads what an agent wrote; called once per agent, from any thread.</summary>
+    public required Func<IReadOnlyList<TokenEvent>, Draft> Read { get; init; }
+
+    /// <summary>
+    /// The prompt that shows drafts, the agent's own first, and asks for a better answer; null where agents are not to revise. It
+    /// may give null where these drafts cannot be shown.
+    /// </summary>
+    public Func<IReadOnlyList<Draft>, int[]?>? Revise { get; init; }
+
+    /// <summary>
+    /// The prompt that shows drafts and asks for one answer made of them; null where answers are put to the vote always. It may
+    /// give null where these drafts cannot be shown.
+    /// </summary>
+    public Func<IReadOnlyList<Draft>, int[]?>? Synthesize { get; init; }
+
+    /// <summary>How tokens are drawn, but for temperature and seed.</summary>
+    public SamplingOptions Sampling { get; init; } = new();
+
+    /// <summary>Strings that end an agent's text.</summary>
+    public IReadOnlyList<string> Stop { get; init; } = [];
+
+    /// <summary>The adapter to generate with; null for the model as it is.</summary>
+    public ModelAdapter? Adapter { get; init; }
+
+    /// <summary>The tenant whose prefixes may be reused.</summary>
+    public ulong CacheSalt { get; init; }
+
+    /// <summary>What agreement has meant for this model so far; null where that was not measured.</summary>
+    public Calibration? Calibration { get; init; }
+
+    /// <summary>Names the model in the trace.</summary>
+    public string Model { get; init; } = "";
+
+    /// <summary>
+    /// Told what happens as it happens, one event at a time; an agent whose events are not taken waits. What it throws ends the
+    /// contemplation.
+    /// </summary>
+    public Func<ContemplationEvent, ValueTask>? Tell { get; init; }
+}
+
+/// <summary>What an event of a contemplation tells.</summary>
+public enum ContemplationEventKind
+{
+    /// <summary>An agent was handed to the engine.</summary>
+    AgentStarted,
+
+    /// <summary>An agent wrote.</summary>
+    AgentWrote,
+
+    /// <summary>An agent has ended.</summary>
+    AgentEnded,
+
+    /// <summary>The votes were counted.</summary>
+    Counted,
+}
+
+/// <summary>One step in the life of a contemplation.</summary>
+public readonly struct ContemplationEvent
+{
+    /// <summary>What happened.</summary>
+    public ContemplationEventKind Kind { get; init; }
+
+    /// <summary>The agent it happened to, but for <see cref="ContemplationEventKind.Counted"/>.</summary>
+    public AgentPlan? Agent { get; init; }
+
+    /// <summary>With <see cref="ContemplationEventKind.AgentStarted"/>, what computes the agent; its events are not the host's to read.</summary>
+    public Sequence? Sequence { get; init; }
+
+    /// <summary>With <see cref="ContemplationEventKind.AgentWrote"/>, what it wrote.</summary>
+    public TokenEvent Token { get; init; }
+
+    /// <summary>With <see cref="ContemplationEventKind.AgentEnded"/>, all of it.</summary>
+    public AgentTrace? Trace { get; init; }
+
+    /// <summary>With <see cref="ContemplationEventKind.Counted"/>, the votes.</summary>
+    public Ballot? Ballot { get; init; }
+
+    /// <summary>
+    /// Writes it as one JSON object: its <c>kind</c>, and the <c>plan</c> of an agent that starts, the <c>agent</c>, <c>token</c> and
+    /// <c>text</c> of one that writes, the <c>trace</c> of one that has ended, the <c>ballot</c> of a count.
+    /// </summary>
+    public void WriteTo(Utf8JsonWriter writer)
+    {
+        writer.WriteStartObject();
+        switch (Kind)
+        {
+            case ContemplationEventKind.AgentStarted:
+                writer.WriteString("kind"u8, "agent_started"u8);
+                writer.WritePropertyName("plan"u8);
+                JsonSerializer.Serialize(writer, Agent!, TraceJson.Default.AgentPlan);
+                break;
+            case ContemplationEventKind.AgentWrote:
+                writer.WriteString("kind"u8, "agent_wrote"u8);
+                writer.WriteNumber("agent"u8, Agent!.Index);
+                writer.WriteNumber("token"u8, Token.Token);
+                writer.WriteString("text"u8, Token.Text);
+                break;
+            case ContemplationEventKind.AgentEnded:
+                writer.WriteString("kind"u8, "agent_ended"u8);
+                writer.WritePropertyName("trace"u8);
+                JsonSerializer.Serialize(writer, Trace!, TraceJson.Default.AgentTrace);
+                break;
+            default:
+                writer.WriteString("kind"u8, "counted"u8);
+                writer.WritePropertyName("ballot"u8);
+                JsonSerializer.Serialize(writer, Ballot!, TraceJson.Default.Ballot);
+                break;
+        }
+        writer.WriteEndObject();
+    }
+}
