@@ -9,6 +9,7 @@ root.Add(Contemplate.Create());
 root.Add(Serve.Create());
 root.Add(Keys.Create());
 root.Add(Usage.Create());
+root.Add(Audit.Create());
 root.Add(Pull.Create());
 root.Add(Inspect.Create());
 root.Add(Bench.Create());

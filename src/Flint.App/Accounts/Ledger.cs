@@ -7,7 +7,7 @@ namespace Flint.App.Accounts;
 /// <summary>
 /// The usage ledger. One writer commits what many requests hand in: while one transaction is on its way to the disk, the
 /// next batch gathers, so that the cost of a commit is shared by however many requests end at once. A record is safe once
-/// <see cref="RecordAsync"/> completes.
+/// <see cref="RecordAsync"/> completes. Every record is a link of the <see cref="AuditChain"/>.
 /// </summary>
 public sealed class Ledger : IAsyncDisposable
 {
@@ -19,9 +19,9 @@ public sealed class Ledger : IAsyncDisposable
 
     private const string Insert = """
         INSERT INTO usage (request_id, key_id, endpoint, model, started, status, finish, prompt_tokens, cached_tokens,
-            output_tokens, reasoning_tokens, queue_ms, first_token_ms, total_ms)
+            output_tokens, reasoning_tokens, queue_ms, first_token_ms, total_ms, hash)
         VALUES (@RequestId, @KeyId, @Endpoint, @Model, @Started, @Status, @Finish, @PromptTokens, @CachedTokens,
-            @OutputTokens, @ReasoningTokens, @QueueMs, @FirstTokenMs, @TotalMs)
+            @OutputTokens, @ReasoningTokens, @QueueMs, @FirstTokenMs, @TotalMs, @hash)
         """;
 
     private readonly Store _store;
@@ -116,7 +116,13 @@ public sealed class Ledger : IAsyncDisposable
         {
             using SqliteConnection connection = _store.Open();
             using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
-            connection.Execute(Insert, batch.Select(entry => entry.Record), transaction);
+            foreach ((Entry entry, byte[] hash) in batch.Zip(AuditChain.Extend(connection, transaction, batch.Select(entry => entry.Record))))
+            {
+                var values = new DynamicParameters(entry.Record);
+                values.Add("hash", hash);
+                connection.Execute(Insert, values, transaction);
+            }
+
             transaction.Commit();
             return null;
         }

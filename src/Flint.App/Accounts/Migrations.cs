@@ -9,10 +9,10 @@ namespace Flint.App.Accounts;
 /// </summary>
 internal static class Migrations
 {
-    private static readonly string[] Steps =
+    private static readonly (string Sql, Action<SqliteConnection, SqliteTransaction>? Then)[] Steps =
     [
         // 1: keys and usage. Times are Unix milliseconds; durations are milliseconds.
-        """
+        ("""
         CREATE TABLE keys (
             id      INTEGER PRIMARY KEY,
             name    TEXT    NOT NULL,
@@ -41,7 +41,16 @@ internal static class Migrations
         );
         CREATE INDEX usage_key ON usage (key_id, started);
         CREATE INDEX usage_started ON usage (started);
-        """,
+        """, null),
+        // 2: the hash chain over usage, and its last link.
+        ("""
+        ALTER TABLE usage ADD COLUMN hash BLOB;
+        CREATE TABLE chain (
+            id      INTEGER PRIMARY KEY CHECK (id = 1),
+            records INTEGER NOT NULL,
+            hash    BLOB    NOT NULL
+        );
+        """, AuditChain.Begin),
     ];
 
     /// <summary>Applies the steps that <paramref name="connection"/>'s database lacks, each in its own transaction.</summary>
@@ -57,7 +66,8 @@ internal static class Migrations
                 throw new FlintException(FaultSide.Machine, "store_too_new", $"{path} has schema version {version}, this Flint knows up to {Steps.Length}: use the newer Flint that wrote it.");
             if (version == Steps.Length)
                 return;
-            connection.Execute(Steps[version], transaction: transaction);
+            connection.Execute(Steps[version].Sql, transaction: transaction);
+            Steps[version].Then?.Invoke(connection, transaction);
             connection.Execute($"PRAGMA user_version = {version + 1}", transaction: transaction);
             transaction.Commit();
         }
