@@ -52,7 +52,7 @@ internal static class Words
             $"Which new word means {meaning}?", $"What is the new word for {meaning}?", $"How do I say {meaning} in the new words?", $"Give me the new word for {meaning}.",
             $"What do the new words call {meaning}?", $"Say {meaning} with a new word.", $"I look for the new word that means {meaning}.", $"Name the new word for {meaning}.",
         ]);
-        Say(item, user, word, meaning, $"The new word for {meaning} is {word}.");
+        Say(item, user, word, meaning, $"The word for {meaning} is {word}.");
     }
 
     private static void Confirm(ItemBuilder item, string word, string meaning)
@@ -69,7 +69,7 @@ internal static class Words
     private static void Say(ItemBuilder item, string user, string word, string meaning, string answer)
     {
         item.Exchange(user).User(user);
-        item.Assistant(item.By($"{word}, {meaning}.", $"New word {word}: it is {meaning}.", $"I remember the new word {word}. It means {meaning}."), answer);
+        item.Assistant(item.By($"{word}, {meaning}.", $"The word {word}: it is {meaning}.", $"I remember the word {word}. It means {meaning}."), answer);
     }
 
     private static (string, string)[] MakeVocabulary()
