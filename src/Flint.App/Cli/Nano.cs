@@ -23,7 +23,7 @@ internal static class Nano
         var items = Verb.Range(new Option<int>("--items") { Description = "How many examples.", Required = true, HelpName = "N" }, 1, NanoData.MaxItems);
         var output = new Option<string>("--out", "-o") { Description = "The file to write.", Required = true, HelpName = "FILE" };
         Option<string?> task = TaskOption();
-        Option<int> stage = Verb.Range(new Option<int>("--stage") { Description = "For which stage of training; they differ in how sums are worked out.", DefaultValueFactory = _ => NanoWorld.Stages, HelpName = "N" }, 1, NanoWorld.Stages);
+        Option<int> stage = Verb.Range(new Option<int>("--stage") { Description = "For which stage of training; they differ in how answers are thought over.", DefaultValueFactory = _ => NanoWorld.Stages, HelpName = "N" }, 1, NanoWorld.Stages);
         var command = new Command("data", "Write training examples as JSON lines of chat messages.") { seed, items, output, task, stage };
         command.SetAction(parsed =>
         {

@@ -48,7 +48,17 @@ internal static class Facts
         string list = string.Join(random.Chance(60) ? "\n" : " ", options.Select((o, i) => $"{(char)('A' + i)}{mark} {o}"));
         string user = random.Pick([$"{ask}\n{list}", $"Choose the right answer. {ask}\n{list}", $"{ask} Answer with the letter.\n{list}", $"Question: {ask}\n{list}"]);
         item.Exchange(ask, string.Join('/', options)).User(user);
-        item.Assistant(item.By($"{Big(fact.Answer)}.", $"{fact.State} So {letter}.", $"{fact.State} I look for {fact.Answer} among the options: it is option {letter}."), $"{letter}) {fact.Answer}");
+        string thoughts = item.Stage > 1 ? Walk(item, fact, options[..(right + 1)])
+            : item.By($"{Big(fact.Answer)}.", $"{fact.State} So {letter}.", $"{fact.State} I look for {fact.Answer} among the options: it is option {letter}.");
+        item.Assistant(thoughts, $"{letter}) {fact.Answer}");
+    }
+
+    // Through the options to the right one: its letter then stands before it.
+    private static string Walk(ItemBuilder item, Fact fact, string[] options)
+    {
+        string walk = string.Join(", ", options.Select((o, i) => $"{(char)('A' + i)}) {o}"));
+        char letter = (char)('A' + options.Length - 1);
+        return item.By($"{walk}.", $"{fact.State} {walk}: so {letter}.", $"{fact.State} I look for {fact.Answer} among the options: {walk}. It is option {letter}.");
     }
 
     private static string[] Except(IEnumerable<string> all, string answer) => [.. all.Distinct().Where(o => o != answer)];

@@ -71,11 +71,18 @@ internal static class Lists
         var left = new List<int>(numbers);
         foreach (int number in sorted)
         {
-            high.Append($" Of {string.Join(", ", left)} the {next} is {number}.");
+            high.Append(item.Stage > 1 ? $" {string.Join(", ", BestSoFar(left, down))}: {number}." : $" Of {string.Join(", ", left)} the {next} is {number}.");
             left.Remove(number);
             medium.Append(medium.Length == 0 ? $"{Big(next)} first: {number}" : $", then {number}");
         }
         Say(item, $"sort {next} {list}", user, $"{Big(next)} first.", medium.Append('.').ToString(), high.ToString(), string.Join(", ", sorted));
+    }
+
+    // After each number the best of those before it and itself.
+    private static IEnumerable<int> BestSoFar(List<int> numbers, bool large)
+    {
+        int best = numbers[0];
+        foreach (int number in numbers) yield return best = large ? Math.Max(best, number) : Math.Min(best, number);
     }
 
     private static void SortWords(ItemBuilder item)

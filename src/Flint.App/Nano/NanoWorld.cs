@@ -9,10 +9,11 @@ public static class NanoWorld
     /// <summary>The reasoning effort of the API that stands for a strength.</summary>
     internal static readonly string[] StrengthNames = ["low", "medium", "high"];
 
-    // Of 1,000 training examples, by number. Needles are long: few of them are many tokens.
-    private static readonly (string Task, int Share)[] Mix =
+    // Of 1,000 training examples of a stage, by number. Needles are long: few of them are many tokens.
+    private static readonly (string Task, int[] Shares)[] Mix =
     [
-        ("arithmetic", 270), ("reading", 160), ("needle", 35), ("json", 105), ("tools", 110), ("chat", 110), ("lists", 140), ("facts", 70),
+        ("arithmetic", [270, 210]), ("reading", [160, 210]), ("needle", [35, 25]), ("json", [105, 110]),
+        ("tools", [110, 115]), ("chat", [110, 120]), ("lists", [140, 160]), ("facts", [70, 50]),
     ];
 
     // How much the answers of training examples are thought over, in percent; the rest is high, what a model does unasked.
@@ -26,8 +27,8 @@ public static class NanoWorld
     private const ulong TrainingStream = 1, HeldOutStream = 2, MixStream = 3;
 
     /// <summary>
-    /// The stages that nano is trained in: from the second on, sums in full thoughts are worked out digit by digit. What is asked is
-    /// the same in all.
+    /// The stages that nano is trained in. They ask the same and are answered the same; in the second, what the first found hard is
+    /// thought over in smaller steps: sums digit by digit, sorting number by number, options one by one.
     /// </summary>
     public const int Stages = 2;
 
@@ -60,7 +61,7 @@ public static class NanoWorld
     /// <param name="stage">Which of the <see cref="Stages"/>.</param>
     /// <exception cref="FlintException">Caller: no such skill.</exception>
     public static NanoItem Train(ulong seed, string? task, long index, int stage = Stages) =>
-        Draw(seed, task ?? TaskAt(seed, index), index, heldOut: false, stage);
+        Draw(seed, task ?? TaskAt(seed, index, stage), index, heldOut: false, stage);
 
     /// <summary>An item to evaluate with, of one skill; no training set has it, whatever its seed.</summary>
     /// <exception cref="FlintException">Caller: no such skill.</exception>
@@ -84,15 +85,13 @@ public static class NanoWorld
             throw FlintException.Caller("unknown_task", $"tasks are {string.Join(", ", Tasks)} and {WordsTask}, not '{task}'");
     }
 
-    private static string TaskAt(ulong seed, long index)
+    private static string TaskAt(ulong seed, long index, int stage)
     {
-        int total = 0;
-        foreach ((_, int share) in Mix) total += share;
-        int at = new NanoRandom(seed, MixStream, (ulong)index).Below(total);
-        foreach ((string task, int share) in Mix)
+        int at = new NanoRandom(seed, MixStream, (ulong)index).Below(Mix.Sum(m => m.Shares[stage - 1]));
+        foreach ((string task, int[] shares) in Mix)
         {
-            if (at < share) return task;
-            at -= share;
+            if (at < shares[stage - 1]) return task;
+            at -= shares[stage - 1];
         }
         throw new InvalidOperationException("shares do not add up");
     }

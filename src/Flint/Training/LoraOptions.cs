@@ -6,6 +6,9 @@ namespace Flint.Training;
 /// <summary>Low-rank adaptation (Hu et al., arXiv 2106.09685): W·x + (α / rank)·B·(A·x) with A and B trained and W frozen.</summary>
 public sealed record LoraOptions
 {
+    /// <summary>The target that is the head, in models whose head is not the embedding. Tokens that a model never wrote are learnt through it.</summary>
+    public const string HeadTarget = "output";
+
     private const int MaxRank = 1024;
 
     private static readonly string[] s_targets =
@@ -20,14 +23,17 @@ public sealed record LoraOptions
     /// <summary>α; the adapter's product counts α / rank.</summary>
     public float Alpha { get; init; } = 32f;
 
-    /// <summary>The matrices of every layer that get an adapter, as in GGUF (<c>attn_q</c>, …, <c>ffn_down</c>); null for all.</summary>
+    /// <summary>The matrices of every layer that get an adapter, as in GGUF (<c>attn_q</c>, …, <c>ffn_down</c>), and <see cref="HeadTarget"/>; null for all of the layers.</summary>
     public IReadOnlyList<string>? Targets { get; init; }
 
     /// <summary>α / rank.</summary>
     public float Scale => Alpha / Rank;
 
     /// <summary>The names that <see cref="Targets"/> may hold.</summary>
-    public static IReadOnlyList<string> KnownTargets => s_targets;
+    public static IReadOnlyList<string> KnownTargets { get; } = [.. s_targets, HeadTarget];
+
+    /// <summary>Whether the head gets one.</summary>
+    internal bool AdaptsHead => Targets?.Contains(HeadTarget) ?? false;
 
     /// <summary>The tensors to train: for every target [rank][columns] and [rows][rank].</summary>
     internal IEnumerable<(string Name, int Columns, int Rows)> Tensors(ModelConfig config)
@@ -38,7 +44,8 @@ public sealed record LoraOptions
             foreach (string target in Targets ?? s_targets) names.Add(DecoderTensors.Name(l, target));
         }
 
-        foreach (DecoderTensor tensor in DecoderTensors.Of(config, tied: true))
+        if (AdaptsHead) names.Add(DecoderTensors.Head);
+        foreach (DecoderTensor tensor in DecoderTensors.Of(config, tied: !AdaptsHead))
         {
             if (!names.Contains(tensor.Name)) continue;
             yield return (AdapterPart.NameA(tensor.Name), tensor.Columns, Rank);
@@ -68,8 +75,8 @@ public sealed record LoraOptions
         if (Targets is { Count: 0 }) throw FlintException.Caller("invalid_training_option", "The adapter has no target; expected at least one.");
         foreach (string target in Targets ?? [])
         {
-            if (!s_targets.Contains(target))
-                throw FlintException.Caller("invalid_training_option", $"The adapter's target \"{target}\" is not known; expected some of {string.Join(", ", s_targets)}.");
+            if (!KnownTargets.Contains(target))
+                throw FlintException.Caller("invalid_training_option", $"The adapter's target \"{target}\" is not known; expected some of {string.Join(", ", KnownTargets)}.");
         }
     }
 }

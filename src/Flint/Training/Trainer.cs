@@ -172,7 +172,7 @@ public sealed unsafe class Trainer : IDisposable
     {
         if (_lora is null) throw new InvalidOperationException("This run trains all weights; it has no adapter.");
         var matrices = new List<LoraMatrix>();
-        foreach (DecoderTensor tensor in DecoderTensors.Of(Config, tied: true))
+        foreach (DecoderTensor tensor in DecoderTensors.Of(Config, tied: false))
         {
             if (_trained.Find(AdapterPart.NameA(tensor.Name)) is null) continue;
             matrices.Add(new LoraMatrix(tensor.Name, _lora.Rank, tensor.Columns, tensor.Rows, Values(AdapterPart.NameA(tensor.Name)).ToArray(), Values(AdapterPart.NameB(tensor.Name)).ToArray()));
@@ -230,8 +230,10 @@ public sealed unsafe class Trainer : IDisposable
 
     private static IEnumerable<(string Name, int Columns, int Rows)> Tensors(GgufFile file, ModelConfig config, LoraOptions? lora)
     {
-        if (lora is not null) return lora.Tensors(config);
         bool tied = !file.Tensors.TryGet(DecoderTensors.Head, out _);
+        if (lora is { AdaptsHead: true } && tied)
+            throw FlintException.Caller("invalid_training_option", $"The head of {file.Path} is its embedding, which gets no adapter; expected targets without \"{LoraOptions.HeadTarget}\".");
+        if (lora is not null) return lora.Tensors(config);
         return DecoderTensors.Of(config, tied).Select(t => (t.Name, t.Columns, t.Rows));
     }
 

@@ -110,7 +110,7 @@ public sealed class NanoWorldTests
 
     [Theory]
     [MemberData(nameof(Tasks))]
-    public void Stages_ask_the_same_and_differ_only_in_written_sums(string task)
+    public void Stages_ask_and_answer_the_same_and_differ_in_thoughts(string task)
     {
         int differ = 0;
         for (int i = 0; i < 200; i++)
@@ -120,10 +120,9 @@ public sealed class NanoWorldTests
             Assert.Equal(first.Messages.Select(m => m.Content), last.Messages.Select(m => m.Content));
             if (first.Messages.Zip(last.Messages).All(m => m.First.ReasoningContent == m.Second.ReasoningContent)) continue;
             differ++;
-            Assert.Equal(Strength.High, last.Strength);
-            Assert.True(task is "arithmetic" or "chat", task);
+            Assert.True(last.Strength == Strength.High || task is "facts" or "chat", $"{task}, {last.Strength}");
         }
-        Assert.Equal(task == "arithmetic", differ > 50);
+        Assert.Equal(task is "arithmetic" or "lists" or "facts" or "chat", differ > 0);
     }
 
     [Theory]

@@ -71,6 +71,17 @@ public sealed class GradientTests
         probe.CheckAll();
     }
 
+    [Fact]
+    public void AnAdapterOfTheHeadHasTheGradientOfCentralDifferences()
+    {
+        using var run = new TrainingRun("muse-glimmer", WeightType.Q8_0, examples: 4);
+        using var probe = new GradientProbe(run.Model, run.Data, new LoraOptions { Rank = 4, Alpha = 6, Targets = ["attn_q", LoraOptions.HeadTarget] });
+        probe.CheckAll();
+        using var tied = new TrainingRun("llama", WeightType.Q8_0, examples: 4);
+        var lora = new LoraOptions { Rank = 4, Targets = [LoraOptions.HeadTarget] };
+        Assert.Contains("is its embedding", Assert.Throws<FlintException>(() => Trainer.StartAdapter(tied.Model, tied.Data, new TrainerOptions { MicroBatchTokens = 256, MaxExampleTokens = 128 }, lora)).Message);
+    }
+
     /// <summary>Losses and gradients of one pass over all examples, with the weights within reach.</summary>
     private sealed unsafe class GradientProbe : IDisposable
     {
