@@ -39,13 +39,6 @@ public static class AuditChain
 {
     private const byte Version = 1; // of the form in which a record is hashed
 
-    /// <summary>The columns of a record, as <see cref="UsageRecord"/> names them.</summary>
-    internal const string Columns = """
-        request_id AS RequestId, key_id AS KeyId, endpoint AS Endpoint, model AS Model, started AS Started, status AS Status, finish AS Finish,
-        prompt_tokens AS PromptTokens, cached_tokens AS CachedTokens, output_tokens AS OutputTokens, reasoning_tokens AS ReasoningTokens,
-        queue_ms AS QueueMs, first_token_ms AS FirstTokenMs, total_ms AS TotalMs
-        """;
-
     /// <summary>The present head.</summary>
     public static AuditHead Head(Store store)
     {
@@ -99,7 +92,7 @@ public static class AuditChain
 
     private static IEnumerable<(UsageRecord Record, byte[]? Hash)> Records(SqliteConnection connection, SqliteTransaction transaction) =>
         connection.Query<UsageRecord, byte[]?, (UsageRecord, byte[]?)>(
-            $"SELECT {Columns}, hash AS Hash FROM usage ORDER BY id", (record, hash) => (record, hash), transaction: transaction, buffered: false, splitOn: "Hash");
+            $"SELECT {Ledger.Columns}, u.hash AS Hash FROM usage u ORDER BY u.id", (record, hash) => (record, hash), transaction: transaction, buffered: false, splitOn: "Hash");
 
     private static AuditHead Read(SqliteConnection connection, SqliteTransaction transaction)
     {

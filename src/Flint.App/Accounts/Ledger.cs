@@ -17,6 +17,14 @@ public sealed class Ledger : IAsyncDisposable
     /// <summary>Most records in one transaction.</summary>
     public const int MaxBatch = 512;
 
+    /// <summary>The columns of a record in the table <c>usage u</c>, as <see cref="UsageRecord"/> names them.</summary>
+    internal const string Columns = """
+        u.request_id AS RequestId, u.key_id AS KeyId, u.endpoint AS Endpoint, u.model AS Model, u.started AS Started,
+        u.status AS Status, u.finish AS Finish, u.prompt_tokens AS PromptTokens, u.cached_tokens AS CachedTokens,
+        u.output_tokens AS OutputTokens, u.reasoning_tokens AS ReasoningTokens, u.queue_ms AS QueueMs,
+        u.first_token_ms AS FirstTokenMs, u.total_ms AS TotalMs
+        """;
+
     private const string Insert = """
         INSERT INTO usage (request_id, key_id, endpoint, model, started, status, finish, prompt_tokens, cached_tokens,
             output_tokens, reasoning_tokens, queue_ms, first_token_ms, total_ms, hash)
@@ -78,11 +86,8 @@ public sealed class Ledger : IAsyncDisposable
     public static IReadOnlyList<(UsageRecord Record, string? Key)> Records(Store store, long since = 0, string? key = null, int limit = int.MaxValue)
     {
         using SqliteConnection connection = store.Open();
-        return [.. connection.Query<UsageRecord, string?, (UsageRecord, string?)>("""
-            SELECT u.request_id AS RequestId, u.key_id AS KeyId, u.endpoint AS Endpoint, u.model AS Model, u.started AS Started,
-                u.status AS Status, u.finish AS Finish, u.prompt_tokens AS PromptTokens, u.cached_tokens AS CachedTokens,
-                u.output_tokens AS OutputTokens, u.reasoning_tokens AS ReasoningTokens, u.queue_ms AS QueueMs,
-                u.first_token_ms AS FirstTokenMs, u.total_ms AS TotalMs, k.name AS KeyName
+        return [.. connection.Query<UsageRecord, string?, (UsageRecord, string?)>($"""
+            SELECT {Columns}, k.name AS KeyName
             FROM usage u LEFT JOIN keys k ON k.id = u.key_id
             WHERE u.started >= @since AND (@key IS NULL OR k.name = @key OR k.prefix = @key)
             ORDER BY u.id DESC LIMIT @limit
