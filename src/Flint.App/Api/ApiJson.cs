@@ -23,26 +23,27 @@ internal static class ApiJson
         await context.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, context.RequestAborted);
     }
 
-    /// <summary>Answers with an error object.</summary>
-    public static Task AnswerErrorAsync(HttpContext context, ApiException error)
+    /// <summary>Whether a text is a whole JSON object.</summary>
+    public static bool IsObject(string text)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(text);
+            return document.RootElement.ValueKind == JsonValueKind.Object;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Answers with an error.</summary>
+    public static Task AnswerErrorAsync(HttpContext context, ApiException error, ErrorShape shape, string? requestId)
     {
         if (error.RetryAfter is int seconds)
             context.Response.Headers.RetryAfter = seconds.ToString();
         if (error.Status == StatusCodes.Status401Unauthorized)
             context.Response.Headers.WWWAuthenticate = "Bearer";
-        return AnswerAsync(context, error.Status, error, WriteError);
-    }
-
-    /// <summary>Writes <c>{"error": {...}}</c>.</summary>
-    public static void WriteError(Utf8JsonWriter writer, ApiException error)
-    {
-        writer.WriteStartObject();
-        writer.WriteStartObject("error"u8);
-        writer.WriteString("message"u8, error.Message);
-        writer.WriteString("type"u8, error.Type);
-        writer.WriteString("param"u8, error.Parameter);
-        writer.WriteString("code"u8, error.Code);
-        writer.WriteEndObject();
-        writer.WriteEndObject();
+        return AnswerAsync(context, error.Status, (error, requestId), shape.Write);
     }
 }

@@ -1,4 +1,4 @@
-using System.Text.Json;
+using System.Security.Cryptography;
 using Flint.App.Serving;
 using Flint.Dialects;
 using Flint.Engine;
@@ -29,6 +29,12 @@ internal sealed class ChatTurn
             EosToken = Model.EosText,
             Now = DateTimeOffset.Now,
         };
+        if (request.Conversation.RawPrompt is string raw)
+        {
+            Prompt = new ChatPrompt(Model.Encode(raw), OpensReasoning: false);
+            return;
+        }
+
         ChatPrompt prompt = Model.Encode(Input);
         string? primer = null;
         if (plan.OpensAnswer)
@@ -62,15 +68,19 @@ internal sealed class ChatTurn
     /// <summary>Prepares a turn, and says in the response's headers which mode it has.</summary>
     public static ChatTurn Create(HttpContext context, ChatRequest request, ModelVariant variant, ReasoningMode? byName)
     {
+        RequestMeter meter = RequestMeter.Of(context);
+        meter.SetModel(variant.Name);
         ReasoningMode? mode = request.Mode ?? byName;
         if (mode == ReasoningMode.Contemplating && request.ThinkingBudget is not null)
             throw ApiException.Invalid("thinking_budget", "invalid_value", "Invalid 'thinking_budget': agents that contemplate are limited by 'contemplation.agent_tokens'.");
+        if (request.Generation.Sampling.LogitBias is { } bias)
+            Generation.CheckTokens(variant.Model, bias.Keys, "logit_bias");
         var plan = ModePlan.Of(variant.Model.Dialect, mode, request.Effort, request.ThinkingBudget, request.Conversation.Tools.Count > 0);
         if (plan.Mode is ReasoningMode named)
             context.Response.Headers["x-flint-mode"] = ModePlan.Names[(int)named];
         if (plan.Approximation is string approximation)
             context.Response.Headers["x-flint-mode-approximation"] = approximation;
-        return new ChatTurn(request, variant, plan, RequestMeter.Of(context));
+        return new ChatTurn(request, variant, plan, meter);
     }
 
     /// <summary>Hands it to the engine.</summary>
@@ -99,22 +109,14 @@ internal sealed class ChatTurn
         return next;
     }
 
-    /// <summary>Writes what every answer and chunk begins with, and leaves the object open.</summary>
-    public void WriteHead(Utf8JsonWriter writer, ReadOnlySpan<byte> type)
-    {
-        writer.WriteStartObject();
-        writer.WriteString("id"u8, Meter.Id);
-        writer.WriteString("object"u8, type);
-        writer.WriteNumber("created"u8, Meter.Created);
-        writer.WriteString("model"u8, Variant.Name);
-        writer.WriteString("system_fingerprint"u8, Variant.Fingerprint);
-        if (!Request.TellsMode)
-            return;
-        writer.WriteStartObject("mode"u8);
-        writer.WriteString("name"u8, Plan.Mode is ReasoningMode mode ? ModePlan.Names[(int)mode] : null);
-        writer.WriteString("approximation"u8, Plan.Approximation);
-        writer.WriteEndObject();
-    }
+    /// <summary>A parser of the answer.</summary>
+    /// <param name="into">Receives what the prompt's primer holds, if it holds anything.</param>
+    public ResponseParser CreateParser(List<ResponseDelta> into) => Request.Conversation.RawPrompt is null
+        ? Model.CreateParser(Prompt, Request.Conversation.Tools, NewCallId, into)
+        : Dialect.Detect("", Model.Tokenizer).CreateParser(); // text as it stands
+
+    /// <summary>An id for a call.</summary>
+    public string NewCallId(int index) => Request.CallPrefix + RandomNumberGenerator.GetHexString(24, lowercase: true);
 
     private Sequence Submit(int[] prompt, int maxTokens, int samples, SamplingOptions sampling) => Model.Engine.Submit(new GenerationRequest
     {
@@ -122,7 +124,7 @@ internal sealed class ChatTurn
         Adapter = Variant.Adapter,
         MaxTokens = maxTokens,
         Sampling = sampling,
-        Stop = [.. Request.Generation.Stop, .. Model.ChatStops],
+        Stop = Request.Conversation.RawPrompt is null ? [.. Request.Generation.Stop, .. Model.ChatStops] : Request.Generation.Stop,
         IgnoreEos = Request.Generation.IgnoreEos,
         TopLogprobs = Request.TopLogprobs,
         Samples = samples,

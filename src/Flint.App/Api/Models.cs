@@ -33,8 +33,12 @@ internal sealed class Models(IReadOnlyList<ServedModel> served)
         return (Find(mode is null ? name : name[..suffix]), mode);
     }
 
-    /// <summary>Lists the models.</summary>
-    public Task ListAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, served, static (writer, models) =>
+    /// <summary>Lists the models, in the shape of the API that is meant.</summary>
+    public Task ListAsync(HttpContext context) => AnthropicMessages.IsMeant(context.Request)
+        ? ApiJson.AnswerAsync(context, StatusCodes.Status200OK, served.SelectMany(model => model.Variants), AnthropicMessages.WriteModels)
+        : ListOpenAiAsync(context);
+
+    private Task ListOpenAiAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, served, static (writer, models) =>
     {
         writer.WriteStartObject();
         writer.WriteString("object"u8, "list"u8);
@@ -52,7 +56,7 @@ internal sealed class Models(IReadOnlyList<ServedModel> served)
     public Task GetAsync(HttpContext context)
     {
         string name = (string?)context.Request.RouteValues["id"] ?? "";
-        return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(name), Write);
+        return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(name), AnthropicMessages.IsMeant(context.Request) ? AnthropicMessages.WriteModel : Write);
     }
 
     private static void Write(Utf8JsonWriter writer, ModelVariant variant)
