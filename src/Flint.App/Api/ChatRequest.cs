@@ -1,5 +1,4 @@
 using Flint.App.Serving;
-using Flint.Contemplate;
 
 namespace Flint.App.Api;
 
@@ -16,7 +15,7 @@ internal sealed record ChatRequest
     public required int MaxTokens { get; init; }
 
     /// <summary>How to contemplate, where that is the mode.</summary>
-    public required ContemplationOptions Contemplation { get; init; }
+    public required ContemplationFields Contemplation { get; init; }
 
     /// <summary>Alternatives per token; -1 for no log-probabilities.</summary>
     public int TopLogprobs { get; init; } = -1;
@@ -60,7 +59,7 @@ internal sealed record ChatRequest
             Mode = byName,
             HidesReasoning = false,
             ThinkingBudget = null,
-            Contemplation = ThinkingBudget is int budget and > 0 ? Contemplation with { AgentTokens = budget } : Contemplation,
+            Contemplation = ThinkingBudget is int budget and > 0 ? Contemplation with { Options = Contemplation.Options with { AgentTokens = budget } } : Contemplation,
         },
         _ => this with { Mode = byName, HidesReasoning = false, ThinkingBudget = ThinkingBudget == 0 ? null : ThinkingBudget },
     };

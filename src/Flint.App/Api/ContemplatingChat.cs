@@ -22,12 +22,13 @@ internal sealed class ContemplatingChat(ChatTurn turn)
     public async Task RunAsync(Func<ContemplationEvent, ValueTask> tell, CancellationToken cancellation)
     {
         Refuse(turn.Request);
-        ContemplationTask task = ChatContemplation.Create(turn.Variant, turn.Input, turn.Request.Generation.Sampling, turn.Request.Generation.Stop, tell: news =>
+        GenerationFields generation = turn.Request.Generation;
+        ContemplationTask task = ChatContemplation.Create(turn.Variant, turn.Input, generation.Sampling, generation.Stop, Variety(), tell: news =>
         {
             Take(news);
             return tell(news);
         });
-        Conclude(await Contemplation.RunAsync(turn.Model.Engine, task, turn.Request.Contemplation, TimeProvider.System, cancellation));
+        Conclude(await Contemplation.RunAsync(turn.Model.Engine, task, turn.Request.Contemplation.Options, TimeProvider.System, cancellation));
     }
 
     private static void Refuse(ChatRequest request)
@@ -42,12 +43,26 @@ internal sealed class ContemplatingChat(ChatTurn turn)
             throw ApiException.Unsupported("raw", "Unsupported value: 'raw' in the mode 'contemplating', in which agents read a conversation.");
     }
 
+    private AgentVariety Variety()
+    {
+        IReadOnlyList<string> names = turn.Request.Contemplation.Adapters;
+        var variants = new ModelVariant[names.Count];
+        for (int i = 0; i < variants.Length; i++)
+        {
+            string path = $"contemplation.adapters[{i}]";
+            variants[i] = turn.Model.Variants.FirstOrDefault(v => v.Name == names[i] || (v.Adapter is not null && v.Name == $"{turn.Model.Name}:{names[i]}"))
+                ?? throw JsonFields.InvalidChoice(path, names[i], [.. turn.Model.Variants.Select(v => v.Name)]);
+        }
+
+        return new AgentVariety(turn.Request.Contemplation.Perspectives, variants);
+    }
+
     private void Take(in ContemplationEvent news)
     {
-        if (news is { Kind: ContemplationEventKind.AgentStarted, Agent: { } agent, Sequence: { } sequence })
+        if (news is { Kind: ContemplationEventKind.AgentStarted, Sequence: { } sequence })
         {
-            // The agents' common prompt is paid once; one that shows drafts is the agent's own.
-            if (agent.Index > 0 && agent.Stage == AgentStage.Explore)
+            // A prompt that agents have in common is paid once.
+            if (news.SharesPrompt)
                 turn.Meter.AddSharing(sequence);
             else
                 turn.Meter.Add([sequence]);

@@ -1,11 +1,15 @@
 using System.Security.Cryptography;
+using System.Text.Json;
 using Flint.Contemplate;
 using Flint.Engine;
 
 namespace Flint.App.Api;
 
-/// <summary>Reads the object <c>contemplation</c> of a chat request.</summary>
-internal static class ContemplationFields
+/// <summary>How to contemplate: the object <c>contemplation</c> of a chat request.</summary>
+/// <param name="Options">The parameters.</param>
+/// <param name="Perspectives">What exploring agents are asked beside the conversation, in turn.</param>
+/// <param name="Adapters">Names of the adapters that exploring agents generate with, in turn; the model's own name for none.</param>
+internal sealed record ContemplationFields(ContemplationOptions Options, IReadOnlyList<string> Perspectives, IReadOnlyList<string> Adapters)
 {
     private static readonly string[] Aggregations = ["auto", "vote", "synthesis"];
 
@@ -15,7 +19,7 @@ internal static class ContemplationFields
     /// <param name="sampling">The same, read.</param>
     /// <param name="maxTokens">The most tokens of the answer; null for no limit.</param>
     /// <exception cref="ApiException">A field has a wrong type or value.</exception>
-    public static ContemplationOptions Read(JsonFields body, JsonFields? drawing, SamplingOptions sampling, int? maxTokens)
+    public static ContemplationFields Read(JsonFields body, JsonFields? drawing, SamplingOptions sampling, int? maxTokens)
     {
         var defaults = new ContemplationOptions
         {
@@ -24,9 +28,9 @@ internal static class ContemplationFields
         };
         defaults = defaults with { Temperature = (float)(drawing?.Number("temperature", 0, 2) ?? defaults.Temperature) };
         if (body.Object("contemplation") is not JsonFields own)
-            return defaults;
+            return new ContemplationFields(defaults, [], []);
         double? seconds = own.Number("deadline_seconds", 0.001, ApiLimits.MaxDeadlineSeconds);
-        return defaults with
+        ContemplationOptions options = defaults with
         {
             Agents = own.Int("agents", 1, ContemplationOptions.MaxAgents) ?? defaults.Agents,
             FirstWave = own.Int("first_wave", 1, ContemplationOptions.MaxAgents) ?? defaults.FirstWave,
@@ -43,5 +47,9 @@ internal static class ContemplationFields
             Aggregation = (Aggregation)Math.Max(0, Array.IndexOf(Aggregations, own.Choice("aggregation", Aggregations))),
             Deadline = seconds is double limit ? TimeSpan.FromSeconds(limit) : null,
         };
+        return new ContemplationFields(options, ReadTexts(own, "perspectives"), ReadTexts(own, "adapters"));
     }
+
+    private static string[] ReadTexts(JsonFields own, string name) => own.Array(name, ContemplationOptions.MaxAgents) is JsonElement array
+        ? [.. array.EnumerateArray().Select((one, i) => JsonFields.Text(one, $"{own.PathOf(name)}[{i}]"))] : [];
 }

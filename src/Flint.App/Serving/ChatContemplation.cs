@@ -18,24 +18,28 @@ public static class ChatContemplation
     /// <param name="input">The conversation.</param>
     /// <param name="sampling">How tokens are drawn, but for temperature and seed.</param>
     /// <param name="stop">Strings that end an agent's text, beside the chat format's own.</param>
+    /// <param name="variety">What the agents differ in beside seed and temperature; null for nothing.</param>
     /// <param name="calibration">What agreement has meant for this model; null for what its file says, if there is one.</param>
     /// <param name="tell">Told what happens; null for nobody.</param>
     public static ContemplationTask Create(
-        ModelVariant variant, TemplateInput input, SamplingOptions sampling, IReadOnlyList<string> stop, Calibration? calibration = null,
-        Func<ContemplationEvent, ValueTask>? tell = null)
+        ModelVariant variant, TemplateInput input, SamplingOptions sampling, IReadOnlyList<string> stop, AgentVariety? variety = null,
+        Calibration? calibration = null, Func<ContemplationEvent, ValueTask>? tell = null)
     {
         ServedModel model = variant.Model;
         ChatPrompt prompt = model.Encode(input);
+        IReadOnlyList<Viewpoint> views = variety is null ? [] : variety.Viewpoints(model, input);
         return new ContemplationTask
         {
             Prompt = prompt.Ids,
+            Viewpoints = views,
+            Adapters = model.Variants.ToDictionary(v => v.Name, v => v.Adapter),
             Read = events => ChatDraft.Read(model, prompt, input.Tools, events),
             Revise = drafts => Prompt(model, input, drafts, drafts.Count == 1 ? CheckOwn : $"{List(drafts)}\n\n{Compare}"),
             Synthesize = drafts => Prompt(model, input, drafts, $"{List(drafts)}\n\n{Merge}"),
             Sampling = sampling,
             Stop = [.. stop, .. model.ChatStops],
             Adapter = variant.Adapter,
-            Calibration = calibration ?? (variant.Adapter is null ? model.Calibration : null),
+            Calibration = calibration ?? (variant.Adapter is null && views.Count == 0 ? model.Calibration : null),
             Model = variant.Name,
             Tell = tell,
         };
@@ -46,21 +50,12 @@ public static class ChatContemplation
     {
         try
         {
-            return model.Encode(new TemplateInput
-            {
-                Messages =
-                [
-                    .. input.Messages,
-                    new ChatMessage { Role = "assistant", Content = Words(drafts[0]) },
-                    new ChatMessage { Role = "user", Content = request },
-                ],
-                Tools = input.Tools,
-                AddGenerationPrompt = true,
-                BosToken = input.BosToken,
-                EosToken = input.EosToken,
-                Extra = input.Extra,
-                Now = input.Now,
-            }).Ids;
+            return model.Encode(input.With(
+            [
+                .. input.Messages,
+                new ChatMessage { Role = "assistant", Content = Words(drafts[0]) },
+                new ChatMessage { Role = "user", Content = request },
+            ])).Ids;
         }
         catch (FlintException fault) when (fault.Side == FaultSide.Caller)
         {
