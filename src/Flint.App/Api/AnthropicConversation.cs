@@ -7,8 +7,6 @@ namespace Flint.App.Api;
 /// <summary>Reads <c>system</c>, <c>messages</c>, <c>tools</c> and <c>tool_choice</c> of a request to <c>/v1/messages</c>.</summary>
 internal static class AnthropicConversation
 {
-    private const int MaxToolName = 128;
-
     private const string Text = "text", Thinking = "thinking", Use = "tool_use", Result = "tool_result";
 
     /// <summary>A block of content; the text of a call is its arguments.</summary>
@@ -180,7 +178,7 @@ internal static class AnthropicConversation
             if (tool.Text("type") is { } type && type != "custom")
                 throw ApiException.Unsupported(tool.PathOf("type"), $"Unsupported value: tools of type '{ApiException.Shorten(type)}', which this server does not have. Supported values are: 'custom'.");
             string name = tool.RequiredText("name");
-            ChatConversation.CheckToolName(name, tool.PathOf("name"), MaxToolName);
+            ChatConversation.CheckToolName(name, tool.PathOf("name"), ApiLimits.MaxAnthropicToolName);
             if (tools.Exists(other => other.Name == name))
                 throw ApiException.Invalid(tool.PathOf("name"), "invalid_value", $"Invalid '{tool.PathOf("name")}': two tools are named '{name}'.");
             if (tool.Flag("strict") == true)

@@ -165,28 +165,13 @@ internal sealed class AnthropicTeller(ChatTurn turn, bool omitsThinking) : ChatT
                 writer.WriteString("id"u8, part.Id);
                 writer.WriteString("name"u8, part.Name);
                 writer.WritePropertyName("input"u8);
-                WriteInput(writer, text);
+                ApiJson.WriteInput(writer, text);
                 writer.WriteStartObject("caller"u8);
                 writer.WriteString("type"u8, "direct"u8);
                 writer.WriteEndObject();
                 break;
         }
 
-        writer.WriteEndObject();
-    }
-
-    // An answer that met its limit inside a call leaves half an object; as text it is at least not lost.
-    private static void WriteInput(Utf8JsonWriter writer, string arguments)
-    {
-        if (ApiJson.IsObject(arguments))
-        {
-            writer.WriteRawValue(arguments);
-            return;
-        }
-
-        writer.WriteStartObject();
-        if (arguments.Length > 0)
-            writer.WriteString("INVALID_JSON"u8, arguments);
         writer.WriteEndObject();
     }
 

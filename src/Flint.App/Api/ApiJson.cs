@@ -23,8 +23,25 @@ internal static class ApiJson
         await context.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, context.RequestAborted);
     }
 
-    /// <summary>Whether a text is a whole JSON object.</summary>
-    public static bool IsObject(string text)
+    /// <summary>
+    /// Writes a call's arguments as an object. Where the answer met its limit inside the call they are none, and stand whole in the
+    /// field <c>INVALID_JSON</c>: as text they are at least not lost.
+    /// </summary>
+    public static void WriteInput(Utf8JsonWriter writer, string arguments)
+    {
+        if (IsObject(arguments))
+        {
+            writer.WriteRawValue(arguments);
+            return;
+        }
+
+        writer.WriteStartObject();
+        if (arguments.Length > 0)
+            writer.WriteString("INVALID_JSON"u8, arguments);
+        writer.WriteEndObject();
+    }
+
+    private static bool IsObject(string text)
     {
         try
         {

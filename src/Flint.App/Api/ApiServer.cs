@@ -44,6 +44,8 @@ public sealed class ApiServer : IAsyncDisposable
         var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
         var messages = new AnthropicMessages(list);
+        var ollamaModels = new OllamaModels(list);
+        var ollama = new OllamaApi(ollamaModels);
 
         _app.UseRouting();
         _app.Use(gate.InvokeAsync);
@@ -56,6 +58,13 @@ public sealed class ApiServer : IAsyncDisposable
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
         v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors));
         v1.MapPost("/messages/count_tokens", messages.CountAsync).WithMetadata(new MeteredRoute("/v1/messages/count_tokens", "req_", "messages", AnthropicMessages.Errors));
+        var api = _app.MapGroup("/api");
+        api.MapGet("/version", OllamaApi.VersionAsync);
+        api.MapGet("/tags", ollamaModels.TagsAsync);
+        api.MapGet("/ps", ollamaModels.RunningAsync);
+        api.MapPost("/show", ollamaModels.ShowAsync);
+        api.MapPost("/chat", ollama.ChatAsync).WithMetadata(new MeteredRoute("/api/chat", "chat-", "messages", OllamaApi.Errors));
+        api.MapPost("/generate", ollama.GenerateAsync).WithMetadata(new MeteredRoute("/api/generate", "gen-", "prompt", OllamaApi.Errors));
     }
 
     /// <summary>Where it listens, once started.</summary>

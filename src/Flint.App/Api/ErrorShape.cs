@@ -21,7 +21,7 @@ internal sealed record ErrorShape(Action<Utf8JsonWriter, (ApiException Error, st
 
     /// <summary>The shape of a request: its route's, else that of the API it seems to mean.</summary>
     public static ErrorShape Of(HttpRequest request, MeteredRoute? route) =>
-        route?.Errors ?? (AnthropicMessages.IsMeant(request) ? AnthropicMessages.Errors : OpenAi);
+        route?.Errors ?? (OllamaApi.IsMeant(request) ? OllamaApi.Errors : AnthropicMessages.IsMeant(request) ? AnthropicMessages.Errors : OpenAi);
 
     private static void WriteOpenAi(Utf8JsonWriter writer, (ApiException Error, string? RequestId) failure)
     {

@@ -34,7 +34,7 @@ internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
         RequestMeter? meter = null;
         try
         {
-            Key? key = context.Request.Path.StartsWithSegments("/v1") ? Admit(context.Request) : null;
+            Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) ? Admit(context.Request) : null;
             if (route is not null)
             {
                 string id = route.IdPrefix + RandomNumberGenerator.GetHexString(32, lowercase: true);

@@ -89,7 +89,9 @@ internal static class OpenAiConversation
         return calls;
     }
 
-    private static List<ToolDefinition> ReadTools(JsonFields body)
+    /// <summary>Reads <c>tools</c>, of any API that has them in this shape.</summary>
+    /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
+    public static List<ToolDefinition> ReadTools(JsonFields body)
     {
         var tools = new List<ToolDefinition>();
         if (body.Array("tools", ApiLimits.MaxTools) is not JsonElement array)

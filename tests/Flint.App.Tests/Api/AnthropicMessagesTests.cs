@@ -221,6 +221,14 @@ public sealed class AnthropicMessagesTests(CompletionsTests.Fixture fixture) : I
     public async Task A_wrong_field_is_named(string field, string path) => await RefusedAsync("{" + Ask.Replace("50", "2000") + ", " + field + "}", path);
 
     [Fact]
+    public async Task A_tools_name_has_a_longest()
+    {
+        string Named(int length) => "{" + Ask.Replace("tiny", "none") + ", \"tools\": [{\"name\": \"" + new string('a', length) + "\", \"input_schema\": {}}]}";
+        Assert.Equal(404, (await RefusalAsync(fixture.Server, Named(ApiLimits.MaxAnthropicToolName))).Status);
+        await RefusedAsync(Named(ApiLimits.MaxAnthropicToolName + 1), "tools[0].name");
+    }
+
+    [Fact]
     public async Task Keys_come_in_either_header_and_refusals_in_this_shape()
     {
         await using TestServer server = await TestServer.StartAsync(new ServingOptions { ContextLength = 1 << 18, Parallel = 1, Waiting = 1 });

@@ -8,6 +8,7 @@ public sealed class NodeClientTests
     [Theory]
     [InlineData("openai-node", "openai", 9)]
     [InlineData("anthropic-node", "@anthropic-ai/sdk", 8)]
+    [InlineData("ollama-node", "ollama", 7)]
     public async Task The_npm_client_is_content(string name, string package, int cases)
     {
         string folder = Path.Combine(TestData.Root, "tests", "clients", name);
