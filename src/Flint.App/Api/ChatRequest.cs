@@ -61,6 +61,11 @@ internal sealed record ChatRequest
             ThinkingBudget = null,
             Contemplation = ThinkingBudget is int budget and > 0 ? Contemplation with { Options = Contemplation.Options with { AgentTokens = budget } } : Contemplation,
         },
-        _ => this with { Mode = byName, HidesReasoning = false, ThinkingBudget = ThinkingBudget == 0 ? null : ThinkingBudget },
+        _ => this with
+        {
+            Mode = byName,
+            HidesReasoning = HidesReasoning && byName == ReasoningMode.Instant,
+            ThinkingBudget = ThinkingBudget == 0 ? null : ThinkingBudget,
+        },
     };
 }
