@@ -51,6 +51,22 @@ internal static class Migrations
             hash    BLOB    NOT NULL
         );
         """, AuditChain.Begin),
+        // 4: responses that later requests go on from. Times are Unix milliseconds.
+        ("""
+        CREATE TABLE responses (
+            number   INTEGER PRIMARY KEY AUTOINCREMENT,
+            id       TEXT    NOT NULL UNIQUE,
+            key_id   INTEGER REFERENCES keys (id),
+            created  INTEGER NOT NULL,
+            expires  INTEGER NOT NULL,
+            previous TEXT,
+            bytes    INTEGER NOT NULL,
+            json     TEXT    NOT NULL,
+            input    TEXT    NOT NULL
+        );
+        CREATE INDEX responses_key ON responses (key_id, created, bytes);
+        CREATE INDEX responses_expires ON responses (expires);
+        """, null),
     ];
 
     /// <summary>Applies the steps that <paramref name="connection"/>'s database lacks, each in its own transaction.</summary>

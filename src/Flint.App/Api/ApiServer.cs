@@ -19,6 +19,7 @@ public sealed class ApiServer : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly Ledger _ledger;
     private readonly ApiCounters _counters = new();
+    private readonly BackgroundResponses _background;
     private readonly IReadOnlyList<ServedModel> _models;
     private Uri? _address;
     private bool _stopped;
@@ -43,6 +44,8 @@ public sealed class ApiServer : IAsyncDisposable
         var health = new Health(models, _counters);
         var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
+        _background = new BackgroundResponses(_counters);
+        var responses = new OpenAiResponses(list, new Responses(store, TimeProvider.System), _background);
         var messages = new AnthropicMessages(list);
         var ollamaModels = new OllamaModels(list);
         var ollama = new OllamaApi(ollamaModels);
@@ -56,6 +59,11 @@ public sealed class ApiServer : IAsyncDisposable
         v1.MapGet("/models/{**id}", list.GetAsync);
         v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi));
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
+        v1.MapPost("/responses", responses.HandleAsync).WithMetadata(new MeteredRoute("/v1/responses", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi));
+        v1.MapGet("/responses/{id}", responses.GetAsync);
+        v1.MapDelete("/responses/{id}", responses.DeleteAsync);
+        v1.MapGet("/responses/{id}/input_items", responses.ListInputAsync);
+        v1.MapPost("/responses/{id}/cancel", responses.CancelAsync);
         v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors));
         v1.MapPost("/messages/count_tokens", messages.CountAsync).WithMetadata(new MeteredRoute("/v1/messages/count_tokens", "req_", "messages", AnthropicMessages.Errors));
         var api = _app.MapGroup("/api");
@@ -87,7 +95,7 @@ public sealed class ApiServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// Takes no new connections, lets running requests end until <paramref name="hurry"/> is cancelled, then cancels what is
+    /// Cancels what runs in the background, takes no new connections, lets running requests end until <paramref name="hurry"/> is cancelled, then cancels what is
     /// left; every request is in the ledger when this completes.
     /// </summary>
     public async Task StopAsync(CancellationToken hurry)
@@ -95,6 +103,7 @@ public sealed class ApiServer : IAsyncDisposable
         if (_stopped)
             return;
         _stopped = true;
+        await _background.StopAsync();
         try
         {
             await _app.StopAsync(hurry);
