@@ -37,6 +37,8 @@ public sealed class Responses(Store store, TimeProvider time, int maxPerKey = Re
 
     private const string Select = "SELECT id AS Id, key_id AS KeyId, created AS Created, previous AS Previous, json AS Json, input AS Input FROM responses";
 
+    private readonly Lock _gate = new(); // one at a time waits for the store, which has other writers
+
     /// <summary>Keeps a response, or what has become of one that is kept; then lets go of what is over the limits.</summary>
     /// <exception cref="FlintException">Machine: it could not be written.</exception>
     public void Save(StoredResponse response)
@@ -46,28 +48,8 @@ public sealed class Responses(Store store, TimeProvider time, int maxPerKey = Re
         long expires = response.Created + (long)MaxAge.TotalMilliseconds;
         try
         {
-            using SqliteConnection connection = store.Open();
-            using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
-            connection.Execute("DELETE FROM responses WHERE expires <= @now", new { now }, transaction);
-            connection.Execute("""
-                INSERT INTO responses (id, key_id, created, expires, previous, bytes, json, input)
-                VALUES (@Id, @KeyId, @Created, @expires, @Previous, @bytes, @Json, @Input)
-                ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes, json = excluded.json
-                """, new { response.Id, response.KeyId, response.Created, expires, response.Previous, bytes, response.Json, response.Input }, transaction);
-            (long count, long total) = connection.QuerySingle<(long, long)>(
-                "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM responses WHERE key_id IS @KeyId", new { response.KeyId }, transaction);
-            if (count > maxPerKey || total > maxBytesPerKey)
-            {
-                connection.Execute("""
-                    DELETE FROM responses WHERE number IN (
-                        SELECT number FROM (
-                            SELECT number, ROW_NUMBER() OVER newest AS place, SUM(bytes) OVER newest AS total FROM responses WHERE key_id IS @KeyId
-                            WINDOW newest AS (ORDER BY created DESC, number DESC ROWS UNBOUNDED PRECEDING))
-                        WHERE place > @maxPerKey OR total > @maxBytesPerKey)
-                    """, new { response.KeyId, maxPerKey, maxBytesPerKey }, transaction);
-            }
-
-            transaction.Commit();
+            lock (_gate)
+                Save(response, now, expires, bytes);
         }
         catch (SqliteException error)
         {
@@ -104,6 +86,32 @@ public sealed class Responses(Store store, TimeProvider time, int maxPerKey = Re
     {
         using SqliteConnection connection = store.Open();
         return connection.Execute("DELETE FROM responses WHERE id = @id AND key_id IS @key", new { id, key }) > 0;
+    }
+
+    private void Save(StoredResponse response, long now, long expires, long bytes)
+    {
+        using SqliteConnection connection = store.Open();
+        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
+        connection.Execute("DELETE FROM responses WHERE expires <= @now", new { now }, transaction);
+        connection.Execute("""
+            INSERT INTO responses (id, key_id, created, expires, previous, bytes, json, input)
+            VALUES (@Id, @KeyId, @Created, @expires, @Previous, @bytes, @Json, @Input)
+            ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes, json = excluded.json
+            """, new { response.Id, response.KeyId, response.Created, expires, response.Previous, bytes, response.Json, response.Input }, transaction);
+        (long count, long total) = connection.QuerySingle<(long, long)>(
+            "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM responses WHERE key_id IS @KeyId", new { response.KeyId }, transaction);
+        if (count > maxPerKey || total > maxBytesPerKey)
+        {
+            connection.Execute("""
+                DELETE FROM responses WHERE number IN (
+                    SELECT number FROM (
+                        SELECT number, ROW_NUMBER() OVER newest AS place, SUM(bytes) OVER newest AS total FROM responses WHERE key_id IS @KeyId
+                        WINDOW newest AS (ORDER BY created DESC, number DESC ROWS UNBOUNDED PRECEDING))
+                    WHERE place > @maxPerKey OR total > @maxBytesPerKey)
+                """, new { response.KeyId, maxPerKey, maxBytesPerKey }, transaction);
+        }
+
+        transaction.Commit();
     }
 
     private StoredResponse? Find(SqliteConnection connection, string id, long? key) => connection.QueryFirstOrDefault<StoredResponse>(

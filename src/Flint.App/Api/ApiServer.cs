@@ -60,6 +60,7 @@ public sealed class ApiServer : IAsyncDisposable
         v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi));
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
         v1.MapPost("/responses", responses.HandleAsync).WithMetadata(new MeteredRoute("/v1/responses", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi));
+        v1.MapPost("/responses/input_tokens", responses.CountAsync).WithMetadata(new MeteredRoute("/v1/responses/input_tokens", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi));
         v1.MapGet("/responses/{id}", responses.GetAsync);
         v1.MapDelete("/responses/{id}", responses.DeleteAsync);
         v1.MapGet("/responses/{id}/input_items", responses.ListInputAsync);

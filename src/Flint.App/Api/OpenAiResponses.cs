@@ -18,11 +18,7 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
     public async Task HandleAsync(HttpContext context)
     {
         long? key = KeyOf(context);
-        ResponsesRequest request;
-        using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
-            request = ResponsesRequest.Read(body.RootElement, stored, key, RequestMeter.Of(context).Id);
-        (ModelVariant variant, ReasoningMode? mode) = models.FindWithMode(request.Chat.Generation.Model);
-        ChatTurn turn = CreateTurn(context, request, variant, mode);
+        (ResponsesRequest request, ChatTurn turn) = await ReadAsync(context, key);
         var teller = new ResponsesTeller(turn, request, stored, key);
         if (request.IsBackground)
         {
@@ -38,6 +34,14 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
         {
             await FailAsync(context, turn, teller, error);
         }
+    }
+
+    /// <summary>Counts the tokens of what would be the prompt.</summary>
+    public async Task CountAsync(HttpContext context)
+    {
+        (_, ChatTurn turn) = await ReadAsync(context, KeyOf(context));
+        await turn.Meter.SettleAsync(StatusCodes.Status200OK, "counted");
+        await AnswerAsync(context, new JsonObject { ["object"] = "response.input_tokens", ["input_tokens"] = turn.Prompt.Ids.Length });
     }
 
     /// <summary>Gives back a response: as it is, or as the stream of one that is running.</summary>
@@ -113,6 +117,15 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
         using var stream = new EventStream(context, begun: true);
         teller.Fail(stream, isCancelled ? null : failure);
         await stream.FlushAsync();
+    }
+
+    private async Task<(ResponsesRequest Request, ChatTurn Turn)> ReadAsync(HttpContext context, long? key)
+    {
+        ResponsesRequest request;
+        using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
+            request = ResponsesRequest.Read(body.RootElement, stored, key, RequestMeter.Of(context).Id);
+        (ModelVariant variant, ReasoningMode? mode) = models.FindWithMode(request.Chat.Generation.Model);
+        return (request, CreateTurn(context, request, variant, mode));
     }
 
     // Whatever becomes of the client, the response is no longer its request: its record is the run's to settle.

@@ -309,6 +309,16 @@ public sealed class ResponsesTests(CompletionsTests.Fixture fixture) : IClassFix
         await RefusedAsync(Kept(ApiLimits.MaxStoredInputBytes, store: true), "input");
     }
 
+    [Fact]
+    public async Task Counting_is_metered_and_generates_nothing()
+    {
+        await using TestServer server = await StartAsync(Thoughtful);
+        JsonNode count = await server.AnswerAsync(Route + "/input_tokens", "{" + Ask + Tools + "}");
+        UsageRecord record = Assert.Single(server.Records());
+        Assert.Equal((Route + "/input_tokens", "tiny", 200, "counted", 0), (record.Endpoint, record.Model, record.Status, record.Finish, record.OutputTokens));
+        Assert.Equal(("response.input_tokens", InputTokens(await server.AnswerAsync(Route, "{" + Ask + Tools + "}"))), ((string?)count["object"], (int)count["input_tokens"]!));
+    }
+
     internal static async Task<JsonNode> GetAsync(TestServer server, string path)
     {
         using HttpResponseMessage response = await server.Client.GetAsync(path);
