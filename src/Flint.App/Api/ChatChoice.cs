@@ -46,7 +46,7 @@ internal sealed class ChatChoice : Choice
 
     // Where thoughts have a limit.
     private readonly List<int> _written = []; // by the model, or put in its mouth
-    private int _generated; // of these, by the model
+    private int _produced; // by the model in sequences that have ended, those tokens among them that are not read
     private int _thoughts; // of these, thoughts
     private int _legs;
     private bool _isCut; // the thoughts met their limit, and the rest of their sequence is not read
@@ -163,8 +163,9 @@ internal sealed class ChatChoice : Choice
     {
         if (_turn.Plan.Budget is null || _isComplete || ++_legs > MaxLegs || !(_isCut || reason == Engine.FinishReason.Length))
             return null;
+        _produced += Sequence.OutputTokens;
         int[] closing = _parser.IsReasoning ? _turn.Model.EncodeInside(_turn.Model.Dialect.ReasoningClosing!) : [];
-        if (_turn.Continue([.. _written, .. closing], _generated, Index) is not { } next)
+        if (_turn.Continue([.. _written, .. closing], _produced, Index) is not { } next)
             return null;
         _written.AddRange(closing);
         _turn.Model.Push(_parser, closing, _deltas);
@@ -186,7 +187,6 @@ internal sealed class ChatChoice : Choice
         }
 
         _written.Add(token);
-        _generated++;
         return true;
     }
 

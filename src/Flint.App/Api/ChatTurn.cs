@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Flint.App.Serving;
+using Flint.Contemplate;
 using Flint.Dialects;
 using Flint.Engine;
 using Microsoft.AspNetCore.Http;
@@ -17,6 +18,7 @@ internal sealed class ChatTurn
         Variant = variant;
         Plan = plan;
         Meter = meter;
+        Contemplation = request.Contemplation;
         var variables = new Dictionary<string, object?>(plan.Variables);
         foreach ((string name, object? value) in request.TemplateVariables)
             variables[name] = value;
@@ -56,6 +58,12 @@ internal sealed class ChatTurn
     /// <summary>The conversation in tokens.</summary>
     public ChatPrompt Prompt { get; }
 
+    /// <summary>The most tokens of every choice, as they were granted.</summary>
+    public int MaxOutput { get; private set; }
+
+    /// <summary>How to contemplate, where that is the mode, with as many tokens as were granted.</summary>
+    public ContemplationOptions Contemplation { get; private set; }
+
     /// <summary>The model itself.</summary>
     public ServedModel Model => Variant.Model;
 
@@ -73,28 +81,48 @@ internal sealed class ChatTurn
         return new ChatTurn(request, variant, plan, RequestMeter.Of(context));
     }
 
+    /// <summary>Asks whether the key may have this turn, and reserves what it may use.</summary>
+    /// <exception cref="ApiException">A scope does not allow it.</exception>
+    /// <exception cref="FlintException">Limit: a limit does not.</exception>
+    public async Task ReserveAsync()
+    {
+        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, Request.Conversation.Tools.Count > 0);
+        int room = Math.Max(1, Model.ContextLength - Prompt.Ids.Length); // the engine refuses a prompt that leaves none
+        if (Plan.Mode == ReasoningMode.Contemplating)
+        {
+            (long prompts, long output) = ChatContemplation.Most(Model, Prompt, Contemplation);
+            long granted = await Meter.ReserveAsync(Variant, prompts, output, 1, isElastic: Contemplation.MaxTokens == long.MaxValue);
+            if (granted < output)
+                Contemplation = Contemplation with { MaxTokens = granted };
+            return;
+        }
+
+        MaxOutput = (int)await Meter.ReserveAsync(
+            Variant, Prompt.Ids.Length, Math.Min(Request.MaxTokens, room), Request.Generation.Choices, isElastic: Request.MaxTokens == int.MaxValue);
+    }
+
     /// <summary>Hands it to the engine.</summary>
     public Sequence Submit()
     {
-        Sequence first = Submit(Prompt.Ids, Math.Min(Request.MaxTokens, Plan.Budget ?? int.MaxValue), Request.Generation.Choices, Request.Generation.Sampling);
+        Sequence first = Submit(Prompt.Ids, Math.Min(MaxOutput, Plan.Budget ?? int.MaxValue), Request.Generation.Choices, Request.Generation.Sampling);
         Meter.Add(first.Samples);
         return first;
     }
 
     /// <summary>Goes on with a choice whose thoughts have met their limit.</summary>
     /// <param name="written">What was written so far, and what was put in the model's mouth.</param>
-    /// <param name="generated">How many of these the model wrote.</param>
+    /// <param name="produced">Tokens that the model produced, those among them that nothing came of.</param>
     /// <param name="choice">Which choice.</param>
     /// <returns>Null where no tokens are left to go on with.</returns>
-    public Sequence? Continue(IReadOnlyList<int> written, int generated, int choice)
+    public Sequence? Continue(IReadOnlyList<int> written, int produced, int choice)
     {
         int[] prompt = [.. Prompt.Ids, .. written];
-        if (generated >= Request.MaxTokens || prompt.Length >= Model.ContextLength)
+        if (produced >= MaxOutput || prompt.Length >= Model.ContextLength)
             return null;
         SamplingOptions asked = Request.Generation.Sampling;
         // A sequence counts its draws from 0: with the same seed it would repeat those of the one before.
         ulong? seed = asked.Seed is ulong given ? unchecked(given + LegSeed * ((ulong)written.Count + 1) + (ulong)choice) : null;
-        Sequence next = Submit(prompt, Request.MaxTokens == int.MaxValue ? int.MaxValue : Request.MaxTokens - generated, 1, asked.WithSeed(seed));
+        Sequence next = Submit(prompt, MaxOutput - produced, 1, asked.WithSeed(seed));
         Meter.AddSharing(next);
         return next;
     }

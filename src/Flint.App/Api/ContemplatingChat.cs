@@ -33,8 +33,8 @@ internal sealed class ContemplatingChat : IDisposable
         Refuse(turn.Request);
         bool streams = turn.Request.Generation.Stream;
         using var chat = new ContemplatingChat(turn, streams ? new EventStream(context) : null);
-        ContemplationTask task = ChatContemplation.Create(turn.Variant, turn.Input, turn.Request.Generation.Sampling, turn.Request.Generation.Stop, tell: chat.TellAsync);
-        ContemplationTrace trace = await Contemplation.RunAsync(turn.Model.Engine, task, turn.Request.Contemplation, TimeProvider.System, context.RequestAborted);
+        ContemplationTask task = ChatContemplation.Create(turn.Variant, turn.Input, turn.Request.Generation.Sampling, turn.Request.Generation.Stop, tell: chat.TellAsync, draftTokens: turn.Contemplation.AgentTokens);
+        ContemplationTrace trace = await Contemplation.RunAsync(turn.Model.Engine, task, turn.Contemplation, TimeProvider.System, context.RequestAborted);
         Answer answer = chat.Conclude(trace);
         if (streams)
             await chat.StreamAsync(answer);
@@ -90,6 +90,7 @@ internal sealed class ContemplatingChat : IDisposable
         AgentTrace? speaker = trace.Answer.Agent < 0 ? null : trace.Agents[trace.Answer.Agent];
         int content = speaker is null ? 0 : Math.Min(speaker.OutputTokens, _turn.Model.Tokenizer.Encode(speaker.Content, addSpecial: false, parseSpecial: false).Length);
         _turn.Meter.CountReasoning(trace.Cost.OutputTokens - content);
+        _turn.Meter.CountDiscarded(trace.Cost.DiscardedTokens);
         IReadOnlyList<ToolCall> calls = speaker is { Kind: AnswerKind.Call, Answer: { } call } ? ChatDraft.CallsOf(call) : [];
         bool ended = speaker?.End == AgentEnd.Finished;
         return new Answer(this, trace, [.. calls.Select((c, i) => c with { Id = $"call_{_turn.Meter.Id}_{i}" })], !ended ? "length" : calls.Count > 0 ? "tool_calls" : "stop");
