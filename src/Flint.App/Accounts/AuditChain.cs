@@ -80,20 +80,21 @@ public static class AuditChain
 
     /// <summary>Puts a record at the end of the chain, within the transaction that inserts it.</summary>
     /// <returns>Its hash.</returns>
-    internal static byte[] Extend(SqliteConnection connection, SqliteTransaction transaction, UsageRecord record)
+    internal static byte[] Extend(Statements store, UsageRecord record)
     {
-        AuditHead head = Read(connection, transaction);
-        byte[] hash = Next(Convert.FromHexString(head.Hash), record);
-        connection.Execute("UPDATE chain SET records = @count, hash = @hash", new { count = head.Count + 1, hash }, transaction);
+        (long count, byte[] before) = store.Query("SELECT records, hash FROM chain", static row => (row.GetInt64(0), row.GetFieldValue<byte[]>(1)))[0];
+        byte[] hash = Next(before, record);
+        store.Execute("UPDATE chain SET records = ?1, hash = ?2", count + 1, hash);
         return hash;
     }
 
     /// <summary>Begins the chain over the records there are.</summary>
     internal static void Begin(SqliteConnection connection, SqliteTransaction transaction)
     {
-        connection.Execute("INSERT INTO chain (id, records, hash) VALUES (1, 0, @hash)", new { hash = new byte[SHA256.HashSizeInBytes] }, transaction);
+        using var store = new Statements(connection) { Transaction = transaction };
+        store.Execute("INSERT INTO chain (id, records, hash) VALUES (1, 0, ?1)", new byte[SHA256.HashSizeInBytes]);
         foreach (UsageRecord record in Records(connection, transaction, FirstColumns).Select(r => r.Record).ToArray())
-            connection.Execute("UPDATE usage SET hash = @hash WHERE request_id = @RequestId", new { hash = Extend(connection, transaction, record), record.RequestId }, transaction);
+            store.Execute("UPDATE usage SET hash = ?1 WHERE request_id = ?2", Extend(store, record), record.RequestId);
     }
 
     private static IEnumerable<(UsageRecord Record, byte[]? Hash)> Records(SqliteConnection connection, SqliteTransaction transaction, string columns) =>

@@ -34,6 +34,8 @@ public sealed class Keys(Store store, TimeProvider time)
 
     private const string Newest = "(SELECT s.prefix FROM secrets s WHERE s.key_id = k.id ORDER BY s.id DESC LIMIT 1) AS Prefix";
 
+    private const string BySecret = $"SELECT {Columns}, s.prefix, k.scopes, s.expires FROM secrets s JOIN keys k ON k.id = s.key_id {Owners} WHERE s.hash = ?1";
+
     /// <summary>Makes a key.</summary>
     /// <param name="name">Its name, unique among the keys of the project that are not revoked.</param>
     /// <param name="project">Its project; null for the one that is there from the beginning.</param>
@@ -154,10 +156,7 @@ public sealed class Keys(Store store, TimeProvider time)
     {
         if (secret.Length > MaxSecretLength || !secret.StartsWith(SecretPrefix, StringComparison.Ordinal))
             return (null, KeyState.Unknown);
-        using SqliteConnection connection = store.Open();
-        (Key Key, long? Ends) found = connection.Query<Key, string, long?, (Key, long?)>(
-            $"SELECT {Columns}, s.prefix AS Prefix, k.scopes AS Scopes, s.expires AS Ends FROM secrets s JOIN keys k ON k.id = s.key_id {Owners} WHERE s.hash = @hash",
-            (key, scopes, ends) => (key with { Scopes = KeyScopes.Parse(scopes) }, ends), new { hash = Hash(secret) }, splitOn: "Scopes,Ends").FirstOrDefault();
+        (Key? Key, long? Ends) found = store.Read(reader => reader.Query(BySecret, ReadKey, Hash(secret))).FirstOrDefault();
         if (found.Key is null)
             return (null, KeyState.Unknown);
         KeyState state = found.Key.StateAt(Now);
@@ -180,6 +179,17 @@ public sealed class Keys(Store store, TimeProvider time)
         using SqliteConnection connection = store.Open();
         connection.Execute(sql, new { key.Id, key.Revoked, key.Disabled });
     }
+
+    private static (Key? Key, long? Ends) ReadKey(SqliteDataReader row) => (
+        new Key
+        {
+            Id = row.GetInt64(0), Name = row.GetString(1), Created = row.GetInt64(2), Expires = Time(row, 3), Disabled = Time(row, 4), Revoked = Time(row, 5),
+            ProjectId = row.GetInt64(6), Project = row.GetString(7), OrganizationId = row.GetInt64(8), Organization = row.GetString(9),
+            Prefix = row.GetString(10), Scopes = KeyScopes.Parse(row.GetString(11)),
+        },
+        Time(row, 12));
+
+    private static long? Time(SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
 
     private static List<Key> Query(SqliteConnection connection, string sql, object? values) =>
         [.. connection.Query<Key, string, Key>(sql, (key, scopes) => key with { Scopes = KeyScopes.Parse(scopes) }, values, splitOn: "Scopes")];

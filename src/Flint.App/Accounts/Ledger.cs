@@ -23,9 +23,7 @@ public sealed class Ledger : IAsyncDisposable
         INSERT INTO usage (request_id, key_id, endpoint, model, started, status, finish, prompt_tokens, cached_tokens,
             output_tokens, reasoning_tokens, queue_ms, first_token_ms, total_ms, hash, form, organization_id, project_id,
             fingerprint, dialect, mode, discarded_tokens, cpu_ms, cost, policy)
-        VALUES (@RequestId, @KeyId, @Endpoint, @Model, @Started, @Status, @Finish, @PromptTokens, @CachedTokens,
-            @OutputTokens, @ReasoningTokens, @QueueMs, @FirstTokenMs, @TotalMs, @hash, @Form, @OrganizationId, @ProjectId,
-            @Fingerprint, @Dialect, @Mode, @DiscardedTokens, @CpuMs, @Cost, @Policy)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)
         """;
 
     // Records of before there were projects count for the project their key has now.
@@ -48,13 +46,11 @@ public sealed class Ledger : IAsyncDisposable
     /// <param name="reservation">What was set aside for it; null where nothing was.</param>
     /// <exception cref="FlintException">It could not be written; nothing was recorded.</exception>
     public Task RecordAsync(UsageRecord record, Reservation? reservation = null) => Writer.WriteAsync(
-        (connection, transaction) =>
+        store =>
         {
-            var values = new DynamicParameters(record);
-            values.Add("hash", AuditChain.Extend(connection, transaction, record));
             if (reservation is not null)
-                Reservations.Settle(connection, transaction, reservation, record);
-            return connection.Execute(Insert, values, transaction);
+                Reservations.Settle(store, reservation, record);
+            return Append(store, record);
         },
         durable: true);
 
@@ -104,6 +100,11 @@ public sealed class Ledger : IAsyncDisposable
         foreach (UsageEntry entry in Read(connection, $"{From} ORDER BY u.id", new UsageFilter()))
             take(entry);
     }
+
+    private static int Append(Statements store, UsageRecord r) => store.Execute(
+        Insert, r.RequestId, r.KeyId, r.Endpoint, r.Model, r.Started, r.Status, r.Finish, r.PromptTokens, r.CachedTokens,
+        r.OutputTokens, r.ReasoningTokens, r.QueueMs, r.FirstTokenMs, r.TotalMs, AuditChain.Extend(store, r), r.Form, r.OrganizationId, r.ProjectId,
+        r.Fingerprint, r.Dialect, r.Mode, r.DiscardedTokens, r.CpuMs, r.Cost, r.Policy);
 
     private static IEnumerable<UsageEntry> Read(SqliteConnection connection, string from, UsageFilter filter) =>
         connection.Query<UsageRecord, UsageEntry, UsageEntry>(

@@ -14,6 +14,8 @@ public sealed record Limits
         daily_tokens AS DailyTokens, monthly_tokens AS MonthlyTokens, daily_cost AS DailyCost, monthly_cost AS MonthlyCost
         """;
 
+    private const string SomeOwners = $"SELECT owner, {Columns} FROM limits WHERE owner IN (?1, ?2, ?3)";
+
     /// <summary>Requests begun in a minute of the clock.</summary>
     public long? RequestsPerMinute { get; init; }
 
@@ -63,8 +65,12 @@ public sealed record Limits
     }
 
     /// <summary>The limits of some owners that have any.</summary>
-    internal static Dictionary<string, Limits> Of(SqliteConnection connection, SqliteTransaction transaction, string[] owners) =>
-        connection.Query<string, Limits, (string Owner, Limits Limits)>(
-            $"SELECT owner AS Owner, 1 AS Present, {Columns} FROM limits WHERE owner IN (@a, @b, @c)", (owner, limits) => (owner, limits),
-            new { a = owners[0], b = owners[1], c = owners[2] }, transaction, splitOn: "Present").ToDictionary(row => row.Owner, row => row.Limits); // of a part that begins with null, nothing would be read
+    internal static Dictionary<string, Limits> Of(Statements store, string[] owners) =>
+        store.Query(SomeOwners, static row => (Owner: row.GetString(0), Limits: new Limits
+        {
+            RequestsPerMinute = Read(row, 1), TokensPerMinute = Read(row, 2), ConcurrentRequests = Read(row, 3), DailyTokens = Read(row, 4),
+            MonthlyTokens = Read(row, 5), DailyCost = Read(row, 6), MonthlyCost = Read(row, 7),
+        }), owners[0], owners[1], owners[2]).ToDictionary(row => row.Owner, row => row.Limits);
+
+    private static long? Read(SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
 }

@@ -1,6 +1,3 @@
-using Dapper;
-using Microsoft.Data.Sqlite;
-
 namespace Flint.App.Accounts;
 
 /// <summary>
@@ -25,15 +22,16 @@ internal sealed class Node : IDisposable
     internal FileStream Lock { get; }
 
     /// <summary>Registers this process, within the transaction that makes it known.</summary>
-    public static Node Register(Store store, SqliteConnection connection, SqliteTransaction transaction, long now)
+    public static Node Register(Store store, Statements statements, long now)
     {
-        long id = connection.ExecuteScalar<long>("INSERT INTO nodes (started) VALUES (@now); SELECT last_insert_rowid()", new { now }, transaction);
+        statements.Execute("INSERT INTO nodes (started) VALUES (?1)", now);
+        long id = statements.Query("SELECT last_insert_rowid()", static row => row.GetInt64(0))[0];
         return new Node(store, id, Open(store, id, FileMode.Create));
     }
 
     /// <summary>The registered processes that have died.</summary>
-    public static List<long> Dead(Store store, SqliteConnection connection, SqliteTransaction transaction) =>
-        [.. connection.Query<long>("SELECT id FROM nodes", transaction: transaction).Where(id => !IsAlive(store, id))];
+    public static List<long> Dead(Store store, Statements statements) =>
+        [.. statements.Query("SELECT id FROM nodes", static row => row.GetInt64(0)).Where(id => !IsAlive(store, id))];
 
     /// <summary>Removes the file of a process that has died.</summary>
     public static void DeleteLock(Store store, long id) => File.Delete(PathOf(store, id));

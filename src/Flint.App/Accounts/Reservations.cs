@@ -1,4 +1,3 @@
-using Dapper;
 using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
@@ -11,6 +10,11 @@ namespace Flint.App.Accounts;
 /// </summary>
 public sealed class Reservations : IAsyncDisposable
 {
+    private const string Insert = """
+        INSERT INTO reservations (request_id, node, organization_id, project_id, key_id, minute, day, month, tokens, cost)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        """;
+
     private readonly StoreWriter _writer;
     private readonly TimeProvider _time;
 
@@ -23,24 +27,23 @@ public sealed class Reservations : IAsyncDisposable
         _time = time;
         using SqliteConnection connection = writer.Store.Open();
         using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
-        FreeDead(connection, transaction);
-        Node = Node.Register(writer.Store, connection, transaction, Now);
+        using var statements = new Statements(connection) { Transaction = transaction };
+        FreeDead(statements);
+        Node = Node.Register(writer.Store, statements, Now);
         transaction.Commit();
     }
 
     /// <summary>This process, as others see it.</summary>
     internal Node Node { get; }
 
-    private sealed record Row(string RequestId, long OrganizationId, long ProjectId, long KeyId, long Minute, long Day, long Month, long Tokens, long Cost);
-
     /// <summary>Sets aside what a request may use, where all limits of its owners allow it.</summary>
     /// <returns>A refusal is part of the answer; it has changed nothing.</returns>
     /// <exception cref="FlintException">Machine: the store could not be written.</exception>
     public Task<Grant> ReserveAsync(Demand demand) => _writer.WriteAsync(
-        (connection, transaction) =>
+        store =>
         {
-            Grant grant = Reserve(connection, transaction, demand);
-            return grant.Refusal is not null && FreeDead(connection, transaction) ? Reserve(connection, transaction, demand) : grant;
+            Grant grant = Reserve(store, demand);
+            return grant.Refusal is not null && FreeDead(store) ? Reserve(store, demand) : grant;
         },
         durable: false); // where the power goes, so does the request
 
@@ -49,7 +52,7 @@ public sealed class Reservations : IAsyncDisposable
     {
         try
         {
-            await _writer.WriteAsync((connection, transaction) => Free(connection, transaction, Node.Id), durable: false);
+            await _writer.WriteAsync(store => Free(store, Node.Id), durable: false);
         }
         catch (FlintException)
         {
@@ -60,39 +63,36 @@ public sealed class Reservations : IAsyncDisposable
     }
 
     /// <summary>Settles a reservation with what the request used, within the transaction that records it.</summary>
-    internal static void Settle(SqliteConnection connection, SqliteTransaction transaction, Reservation reservation, UsageRecord used)
+    internal static void Settle(Statements store, Reservation reservation, UsageRecord used)
     {
         if (reservation.Key is not { } key)
             return;
-        bool held = connection.Execute("DELETE FROM reservations WHERE request_id = @RequestId", new { reservation.RequestId }, transaction) == 1;
+        bool held = store.Execute("DELETE FROM reservations WHERE request_id = ?1", reservation.RequestId) == 1;
         Spending.Settle(
-            connection, transaction, Names(Owner.Of(key)), reservation.Windows,
+            store, Names(Owner.Of(key)), reservation.Windows,
             held ? (1, reservation.Tokens, reservation.Cost) : default, (used.PromptTokens + used.OutputTokens, used.Cost));
     }
 
     private long Now => _time.GetUtcNow().ToUnixTimeMilliseconds();
 
-    private Grant Reserve(SqliteConnection connection, SqliteTransaction transaction, Demand demand)
+    private Grant Reserve(Statements store, Demand demand)
     {
-        Price? price = Prices.Of(connection, transaction, demand.Model);
+        Price? price = Prices.Of(store, demand.Model);
         long now = Now;
         var windows = Windows.At(now);
         if (demand.Key is not { } key)
             return Answer(new Assessment(demand, price, [], [], windows, now));
         string[] owners = Names(Owner.Of(key));
-        Spending[] spent = Spending.Of(connection, transaction, owners);
+        Spending[] spent = Spending.Of(store, owners);
         windows = windows.Max(new Windows(Latest(Spending.Minute), Latest(Spending.Day), Latest(Spending.Month)));
-        var assessment = new Assessment(demand, price, Limits.Of(connection, transaction, owners), spent, windows, now);
+        var assessment = new Assessment(demand, price, Limits.Of(store, owners), spent, windows, now);
         Grant answer = Answer(assessment);
         if (assessment.Refusal is not null)
             return answer;
-        connection.Execute(
-            """
-            INSERT INTO reservations (request_id, node, organization_id, project_id, key_id, minute, day, month, tokens, cost)
-            VALUES (@RequestId, @node, @OrganizationId, @ProjectId, @Id, @Minute, @Day, @Month, @Tokens, @Cost)
-            """,
-            new { demand.RequestId, node = Node.Id, key.OrganizationId, key.ProjectId, key.Id, windows.Minute, windows.Day, windows.Month, assessment.Tokens, assessment.Cost }, transaction);
-        Spending.Reserve(connection, transaction, owners, windows, assessment.Tokens, assessment.Cost);
+        store.Execute(
+            Insert, demand.RequestId, Node.Id, key.OrganizationId, key.ProjectId, key.Id, windows.Minute, windows.Day, windows.Month,
+            assessment.Tokens, assessment.Cost);
+        Spending.Reserve(store, owners, windows, assessment.Tokens, assessment.Cost);
         return answer;
 
         long Latest(string period) => spent.Where(row => row.Period == period).Select(row => row.Start).DefaultIfEmpty().Max();
@@ -110,12 +110,12 @@ public sealed class Reservations : IAsyncDisposable
         };
     }
 
-    private bool FreeDead(SqliteConnection connection, SqliteTransaction transaction)
+    private bool FreeDead(Statements store)
     {
         bool freed = false;
-        foreach (long node in Node.Dead(_writer.Store, connection, transaction))
+        foreach (long node in Node.Dead(_writer.Store, store))
         {
-            freed |= Free(connection, transaction, node) > 0;
+            freed |= Free(store, node) > 0;
             Node.DeleteLock(_writer.Store, node);
         }
 
@@ -123,22 +123,18 @@ public sealed class Reservations : IAsyncDisposable
     }
 
     /// <summary>Frees all that a process had set aside, and forgets it.</summary>
-    private static int Free(SqliteConnection connection, SqliteTransaction transaction, long node)
+    private static int Free(Statements store, long node)
     {
-        Row[] rows = [.. connection.Query<Row>(
-            """
-            SELECT request_id AS RequestId, organization_id AS OrganizationId, project_id AS ProjectId, key_id AS KeyId,
-                minute AS Minute, day AS Day, month AS Month, tokens AS Tokens, cost AS Cost
-            FROM reservations WHERE node = @node
-            """, new { node }, transaction)];
-        foreach (Row row in rows)
-        {
-            string[] owners = Names([new(OwnerKind.Key, row.KeyId), new(OwnerKind.Project, row.ProjectId), new(OwnerKind.Organization, row.OrganizationId)]);
-            Spending.Settle(connection, transaction, owners, new Windows(row.Minute, row.Day, row.Month), (1, row.Tokens, row.Cost), default);
-        }
-
-        connection.Execute("DELETE FROM reservations WHERE node = @node; DELETE FROM nodes WHERE id = @node", new { node }, transaction);
-        return rows.Length;
+        List<(string[] Owners, Windows Windows, long Tokens, long Cost)> held = store.Query(
+            "SELECT organization_id, project_id, key_id, minute, day, month, tokens, cost FROM reservations WHERE node = ?1",
+            static row => (
+                Names([new(OwnerKind.Organization, row.GetInt64(0)), new(OwnerKind.Project, row.GetInt64(1)), new(OwnerKind.Key, row.GetInt64(2))]),
+                new Windows(row.GetInt64(3), row.GetInt64(4), row.GetInt64(5)), row.GetInt64(6), row.GetInt64(7)), node);
+        foreach ((string[] owners, Windows windows, long tokens, long cost) in held)
+            Spending.Settle(store, owners, windows, (1, tokens, cost), default);
+        store.Execute("DELETE FROM reservations WHERE node = ?1", node);
+        store.Execute("DELETE FROM nodes WHERE id = ?1", node);
+        return held.Count;
     }
 
     private static string[] Names(Owner[] owners) => [.. owners.Select(owner => owner.ToString())];

@@ -21,6 +21,14 @@ public sealed record Spending
         settled_cost AS SettledCost, reserved_cost AS ReservedCost
         """;
 
+    private const string SomeOwners = $"SELECT {Columns} FROM spending WHERE owner IN (?1, ?2, ?3)";
+
+    private const string Subtract = """
+        UPDATE spending SET requests = requests - ?7 * (period = 'now'), reserved_tokens = reserved_tokens - ?8, settled_tokens = settled_tokens + ?10,
+            reserved_cost = reserved_cost - ?9, settled_cost = settled_cost + ?11
+        WHERE owner IN (?1, ?2, ?3) AND start = CASE period WHEN 'minute' THEN ?4 WHEN 'day' THEN ?5 WHEN 'month' THEN ?6 ELSE 0 END
+        """;
+
     private static readonly string Add = MakeAdd();
 
     /// <summary>Whose, as <see cref="Accounts.Owner"/> writes it.</summary>
@@ -64,42 +72,35 @@ public sealed record Spending
     }
 
     /// <summary>All rows of three owners.</summary>
-    internal static Spending[] Of(SqliteConnection connection, SqliteTransaction transaction, string[] owners) =>
-        [.. connection.Query<Spending>($"SELECT {Columns} FROM spending WHERE owner IN (@a, @b, @c)", new { a = owners[0], b = owners[1], c = owners[2] }, transaction)];
+    internal static Spending[] Of(Statements store, string[] owners) =>
+        [.. store.Query(SomeOwners, static row => new Spending
+        {
+            Owner = row.GetString(0), Period = row.GetString(1), Start = row.GetInt64(2), Requests = row.GetInt64(3), SettledTokens = row.GetInt64(4),
+            ReservedTokens = row.GetInt64(5), SettledCost = row.GetInt64(6), ReservedCost = row.GetInt64(7),
+        }, owners[0], owners[1], owners[2])];
 
     /// <summary>The row of an owner's window, empty where it has not begun.</summary>
     internal static Spending Row(Spending[] rows, string owner, string period, long start) =>
         Array.Find(rows, row => row.Owner == owner && row.Period == period && row.Start >= start) ?? new Spending { Owner = owner, Period = period, Start = start };
 
     /// <summary>Counts a request in, and what is set aside for it.</summary>
-    internal static void Reserve(SqliteConnection connection, SqliteTransaction transaction, string[] owners, Windows windows, long tokens, long cost) =>
-        connection.Execute(Add, new { a = owners[0], b = owners[1], c = owners[2], windows.Minute, windows.Day, windows.Month, tokens, cost }, transaction);
+    internal static void Reserve(Statements store, string[] owners, Windows windows, long tokens, long cost) =>
+        store.Execute(Add, owners[0], owners[1], owners[2], windows.Minute, windows.Day, windows.Month, tokens, cost);
 
     /// <summary>Counts requests out: what was set aside is free, what they used is spent.</summary>
-    internal static void Settle(
-        SqliteConnection connection, SqliteTransaction transaction, string[] owners, Windows windows, (long Requests, long Tokens, long Cost) reserved, (long Tokens, long Cost) used) =>
-        connection.Execute(
-            """
-            UPDATE spending SET requests = requests - @requests * (period = 'now'),
-                reserved_tokens = reserved_tokens - @reservedTokens, settled_tokens = settled_tokens + @usedTokens,
-                reserved_cost = reserved_cost - @reservedCost, settled_cost = settled_cost + @usedCost
-            WHERE owner IN (@a, @b, @c) AND start = CASE period WHEN 'minute' THEN @Minute WHEN 'day' THEN @Day WHEN 'month' THEN @Month ELSE 0 END
-            """,
-            new
-            {
-                a = owners[0], b = owners[1], c = owners[2], windows.Minute, windows.Day, windows.Month,
-                requests = reserved.Requests, reservedTokens = reserved.Tokens, usedTokens = used.Tokens, reservedCost = reserved.Cost, usedCost = used.Cost,
-            },
-            transaction);
+    internal static void Settle(Statements store, string[] owners, Windows windows, (long Requests, long Tokens, long Cost) reserved, (long Tokens, long Cost) used) =>
+        store.Execute(
+            Subtract, owners[0], owners[1], owners[2], windows.Minute, windows.Day, windows.Month,
+            reserved.Requests, reserved.Tokens, reserved.Cost, used.Tokens, used.Cost);
 
     // A window that has ended is the row's next one's beginning: nothing of it is kept.
     private static string MakeAdd()
     {
         var sql = new StringBuilder("INSERT INTO spending (owner, period, start, requests, settled_tokens, reserved_tokens, settled_cost, reserved_cost) VALUES ");
-        foreach (string owner in (string[])["@a", "@b", "@c"])
+        foreach (string owner in (string[])["?1", "?2", "?3"])
         {
-            foreach ((string period, string start) in new[] { (Now, "0"), (Minute, "@Minute"), (Day, "@Day"), (Month, "@Month") })
-                sql.Append($"({owner}, '{period}', {start}, 1, 0, @tokens, 0, @cost), ");
+            foreach ((string period, string start) in new[] { (Now, "0"), (Minute, "?4"), (Day, "?5"), (Month, "?6") })
+                sql.Append($"({owner}, '{period}', {start}, 1, 0, ?7, 0, ?8), ");
         }
 
         sql.Length -= 2;

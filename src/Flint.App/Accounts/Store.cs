@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Dapper;
 using Microsoft.Data.Sqlite;
 
@@ -17,6 +18,7 @@ public sealed class Store
     public const string FileName = "accounts.db";
 
     private readonly string _connection;
+    private readonly ConcurrentBag<Statements> _readers = []; // as many as have read at once
 
     /// <summary>Opens the accounts of a data directory, creating both where absent and migrating an older file.</summary>
     /// <param name="directory">The data directory.</param>
@@ -66,6 +68,24 @@ public sealed class Store
         catch
         {
             connection.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Reads with statements that stay prepared, for what every request asks.</summary>
+    internal T Read<T>(Func<Statements, T> read)
+    {
+        Statements reader = _readers.TryTake(out Statements? idle) ? idle : new Statements(Open());
+        try
+        {
+            T result = read(reader);
+            _readers.Add(reader);
+            return result;
+        }
+        catch
+        {
+            reader.Dispose();
+            reader.Connection.Dispose();
             throw;
         }
     }

@@ -1,12 +1,12 @@
 using System.Threading.Channels;
-using Dapper;
 using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
 /// <summary>
-/// One writer for what many requests write at once: while one transaction is under way the next batch gathers, so that its cost is
-/// shared. Work that must survive the loss of power waits for the disk after its commit, without holding up the transactions behind it.
+/// Writes what many requests write at once. Whoever comes while nobody writes, writes in one transaction for all that have come: a
+/// request alone wakes no other thread, and many share the cost of a transaction. Work that must survive the loss of power waits for
+/// the disk after its commit, in the same manner, without holding up the transactions behind it.
 /// </summary>
 public sealed class StoreWriter : IAsyncDisposable
 {
@@ -16,43 +16,49 @@ public sealed class StoreWriter : IAsyncDisposable
     /// <summary>Most pieces of work in one transaction.</summary>
     public const int MaxBatch = 512;
 
-    private readonly Channel<Entry> _waiting = Channel.CreateBounded<Entry>(new BoundedChannelOptions(MaxWaiting) { SingleReader = true });
-    private readonly Channel<Entry> _unsynced = Channel.CreateBounded<Entry>(new BoundedChannelOptions(MaxWaiting) { SingleReader = true, SingleWriter = true });
-    private readonly Task _writer;
-    private readonly Task _syncer;
+    private readonly Channel<Entry> _waiting = Channel.CreateBounded<Entry>(MaxWaiting);
+    private readonly Channel<Entry> _unsynced = Channel.CreateUnbounded<Entry>(); // no more than the requests there are
+    private readonly List<Entry> _batch = new(MaxBatch); // the writer's
+    private readonly List<Entry> _syncing = new(MaxBatch); // the syncer's
+    private Statements? _statements; // the writer's
+    private int _writes; // 1 while somebody writes
+    private int _syncs; // 1 while somebody waits for the disk
 
-    /// <summary>Starts a store's writer.</summary>
-    public StoreWriter(Store store)
-    {
-        Store = store;
-        _writer = Task.Run(WriteAsync);
-        _syncer = Task.Run(SyncAsync);
-    }
+    /// <summary>A writer of a store.</summary>
+    public StoreWriter(Store store) => Store = store;
 
     /// <summary>The accounts it writes.</summary>
     public Store Store { get; }
 
     private abstract class Entry(bool durable)
     {
-        public bool Durable => durable;
+        private volatile bool _isWritten;
+
+        public bool IsDurable => durable;
+
+        public bool IsWritten { get => _isWritten; set => _isWritten = value; }
+
+        public abstract bool IsDone { get; }
 
         public Exception? Fault { get; set; }
 
-        public abstract void Run(SqliteConnection connection, SqliteTransaction transaction);
+        public abstract void Run(Statements store);
 
         public abstract void Succeed();
 
         public abstract void Fail(Exception error);
     }
 
-    private sealed class Entry<T>(Func<SqliteConnection, SqliteTransaction, T> work, bool durable) : Entry(durable)
+    private sealed class Entry<T>(Func<Statements, T> work, bool durable) : Entry(durable)
     {
         private readonly TaskCompletionSource<T> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private T? _result;
 
         public Task<T> Done => _done.Task;
 
-        public override void Run(SqliteConnection connection, SqliteTransaction transaction) => _result = work(connection, transaction);
+        public override bool IsDone => _done.Task.IsCompleted;
+
+        public override void Run(Statements store) => _result = work(store);
 
         public override void Succeed() => _done.SetResult(_result!);
 
@@ -63,10 +69,11 @@ public sealed class StoreWriter : IAsyncDisposable
     /// <param name="work">What to do in the transaction. What it throws undoes its own writes and no others'.</param>
     /// <param name="durable">Whether to wait until it survives the loss of power.</param>
     /// <exception cref="FlintException">Machine: it could not be written, and nothing was.</exception>
-    public async Task<T> WriteAsync<T>(Func<SqliteConnection, SqliteTransaction, T> work, bool durable)
+    public async Task<T> WriteAsync<T>(Func<Statements, T> work, bool durable)
     {
         var entry = new Entry<T>(work, durable);
         await _waiting.Writer.WriteAsync(entry);
+        Write(entry);
         return await entry.Done;
     }
 
@@ -74,54 +81,81 @@ public sealed class StoreWriter : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _waiting.Writer.TryComplete();
-        await _writer;
-        await _syncer;
+        Write(null);
+        while (_waiting.Reader.Count + _unsynced.Reader.Count + Volatile.Read(ref _writes) + Volatile.Read(ref _syncs) > 0)
+            await Task.Delay(1);
+        Disconnect();
     }
 
-    private async Task WriteAsync()
+    // Who leaves the place looks again for what came meanwhile, and who comes looks for the place after coming: nothing is left lying.
+    private void Write(Entry? own)
     {
-        var batch = new List<Entry>(MaxBatch);
-        while (await _waiting.Reader.WaitToReadAsync())
+        while (_waiting.Reader.Count > 0 && Interlocked.CompareExchange(ref _writes, 1, 0) == 0)
         {
-            Gather(_waiting.Reader, batch);
-            Exception? failure = Commit(batch);
-            foreach (Entry entry in batch)
-            {
-                if ((failure ?? entry.Fault) is { } fault)
-                    entry.Fail(Wrap(fault));
-                else if (entry.Durable)
-                    await _unsynced.Writer.WriteAsync(entry);
-                else
-                    entry.Succeed();
-            }
+            WriteBatch();
+            Interlocked.Exchange(ref _writes, 0);
+            if (own is not { IsWritten: true })
+                continue;
+            if (_waiting.Reader.Count > 0)
+                _ = Task.Run(() => Write(null)); // the others' work is not this request's to wait for
+            break;
         }
 
-        _unsynced.Writer.Complete();
+        if (own is null or { IsDurable: true })
+            Sync(own);
+        else if (_unsynced.Reader.Count > 0)
+            _ = Task.Run(() => Sync(null));
     }
 
-    private async Task SyncAsync()
+    private void Sync(Entry? own)
     {
-        var batch = new List<Entry>(MaxBatch);
-        while (await _unsynced.Reader.WaitToReadAsync())
+        while (_unsynced.Reader.Count > 0 && Interlocked.CompareExchange(ref _syncs, 1, 0) == 0)
         {
-            Gather(_unsynced.Reader, batch);
-            Exception? failure = null;
-            try
-            {
-                Store.Sync();
-            }
-            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-            {
-                failure = Wrap(error);
-            }
+            SyncBatch();
+            Interlocked.Exchange(ref _syncs, 0);
+            if (own is not { IsDone: true })
+                continue;
+            if (_unsynced.Reader.Count > 0)
+                _ = Task.Run(() => Sync(null));
+            break;
+        }
+    }
 
-            foreach (Entry entry in batch)
-            {
-                if (failure is null)
-                    entry.Succeed();
-                else
-                    entry.Fail(failure);
-            }
+    private void WriteBatch()
+    {
+        Gather(_waiting.Reader, _batch);
+        Exception? failure = Commit(_batch);
+        foreach (Entry entry in _batch)
+        {
+            entry.IsWritten = true;
+            if ((failure ?? entry.Fault) is { } fault)
+                entry.Fail(Wrap(fault));
+            else if (entry.IsDurable)
+                _unsynced.Writer.TryWrite(entry);
+            else
+                entry.Succeed();
+        }
+    }
+
+    private void SyncBatch()
+    {
+        Gather(_unsynced.Reader, _syncing);
+        Exception? failure = null;
+        try
+        {
+            Store.Sync();
+        }
+        catch (Exception error)
+        {
+            failure = Wrap(error);
+        }
+
+        foreach (Entry entry in _syncing)
+        {
+            if (failure is null)
+                entry.Succeed();
+            else
+                entry.Fail(failure);
         }
     }
 
@@ -136,34 +170,43 @@ public sealed class StoreWriter : IAsyncDisposable
     {
         try
         {
-            using SqliteConnection connection = Store.Open(synced: false);
-            using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
+            _statements ??= new Statements(Store.Open(synced: false));
+            using SqliteTransaction transaction = _statements.Connection.BeginTransaction(deferred: false);
+            _statements.Transaction = transaction;
             foreach (Entry entry in batch)
-                Run(entry, connection, transaction);
+                Run(entry, _statements);
             transaction.Commit();
             return null;
         }
         catch (Exception error)
         {
+            Disconnect(); // what is wrong with the store may pass; the connection that met it is not trusted again
             return error;
         }
     }
 
     // What cannot be stored must not take the others of its batch with it.
-    private static void Run(Entry entry, SqliteConnection connection, SqliteTransaction transaction)
+    private static void Run(Entry entry, Statements store)
     {
-        connection.Execute("SAVEPOINT entry", transaction: transaction);
+        store.Execute("SAVEPOINT entry");
         try
         {
-            entry.Run(connection, transaction);
+            entry.Run(store);
         }
         catch (Exception error)
         {
             entry.Fault = error;
-            connection.Execute("ROLLBACK TO entry", transaction: transaction);
+            store.Execute("ROLLBACK TO entry");
         }
 
-        connection.Execute("RELEASE entry", transaction: transaction);
+        store.Execute("RELEASE entry");
+    }
+
+    private void Disconnect()
+    {
+        _statements?.Dispose();
+        _statements?.Connection.Dispose();
+        _statements = null;
     }
 
     private FlintException Wrap(Exception error) => error as FlintException

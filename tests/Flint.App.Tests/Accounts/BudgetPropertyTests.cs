@@ -121,18 +121,10 @@ public sealed class BudgetPropertyTests
         var time = new FakeTime();
         await using Process a = new Process(store, time).Start(), b = new Process(new Store(folder.Path), time).Start();
 
-        using var done = new CancellationTokenSource();
-        int looks = 0;
-        Task watch = Task.Run(() =>
-        {
-            for (; !done.IsCancellationRequested; looks++)
-                Assert.InRange(Spending.Of(store, owner, time.Now.ToUnixTimeMilliseconds())[3].Tokens, 0, budget);
-        });
+        var watch = new BudgetWatch(() => Spending.Of(store, owner, time.Now.ToUnixTimeMilliseconds())[3].Tokens, budget);
         await Task.WhenAll(Enumerable.Range(0, 64).Select(client => Task.Run(() => HammerAsync(client % 2 == 0 ? a : b, key, client))));
-        await done.CancelAsync();
-        await watch;
+        watch.End();
 
-        Assert.True(looks > 0);
         Spending spent = Spending.Of(store, owner, time.Now.ToUnixTimeMilliseconds())[3];
         Assert.Equal((0, Ledger.Records(store, new UsageFilter()).Sum(e => e.Record.PromptTokens + e.Record.OutputTokens)), (spent.ReservedTokens, spent.SettledTokens));
         Assert.InRange(spent.SettledTokens, budget - 200, budget); // all but what no demand fits into
@@ -207,10 +199,11 @@ public sealed class BudgetPropertyTests
     {
         using SqliteConnection connection = store.Open();
         using SqliteTransaction transaction = connection.BeginTransaction(deferred: true);
+        using var statements = new Statements(connection) { Transaction = transaction };
         foreach (Key key in keys)
         {
             string[] owners = [.. Owner.Of(key).Select(owner => owner.ToString())];
-            foreach (Spending row in Spending.Of(connection, transaction, owners))
+            foreach (Spending row in Spending.Of(statements, owners))
             {
                 bool Counts(Reservation r) => Owner.Of(r.Key!).Any(owner => owner.ToString() == row.Owner)
                     && row.Start == (row.Period switch { "minute" => r.Windows.Minute, "day" => r.Windows.Day, "month" => r.Windows.Month, _ => 0 });

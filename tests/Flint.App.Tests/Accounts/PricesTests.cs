@@ -63,7 +63,8 @@ public sealed class PricesTests : IDisposable
         {
             using SqliteConnection connection = store.Open();
             using SqliteTransaction transaction = connection.BeginTransaction();
-            return Prices.Of(connection, transaction, model)?.Input;
+            using var statements = new Statements(connection) { Transaction = transaction };
+            return Prices.Of(statements, model)?.Input;
         }
     }
 }
