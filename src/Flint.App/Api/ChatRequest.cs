@@ -40,6 +40,12 @@ internal sealed class ChatRequest
     /// <summary>How to contemplate, where that is the mode.</summary>
     public required ContemplationOptions Contemplation { get; init; }
 
+    /// <summary>What exploring agents are asked beside the conversation, in turn.</summary>
+    public required IReadOnlyList<string> Perspectives { get; init; }
+
+    /// <summary>Names of the adapters that exploring agents generate with, in turn; the model's own name for none.</summary>
+    public required IReadOnlyList<string> AgentAdapters { get; init; }
+
     /// <summary>Whether the answer tells the mode: where the caller shows to know of modes.</summary>
     public required bool TellsMode { get; init; }
 
@@ -71,6 +77,8 @@ internal sealed class ChatRequest
             Mode = mode,
             ThinkingBudget = body.Int("thinking_budget", 0, int.MaxValue),
             Contemplation = ReadContemplation(body, generation, maxTokens ?? maxTokensOld),
+            Perspectives = ReadTexts(body.Object("contemplation"), "perspectives"),
+            AgentAdapters = ReadTexts(body.Object("contemplation"), "adapters"),
             TellsMode = tree || body.TryGet("mode", out _),
             TellsContemplation = tree,
             Generation = generation,
@@ -128,6 +136,10 @@ internal sealed class ChatRequest
             Deadline = seconds is double limit ? TimeSpan.FromSeconds(limit) : null,
         };
     }
+
+    private static string[] ReadTexts(JsonFields? body, string name) =>
+        body?.Array(name, ContemplationOptions.MaxAgents) is JsonElement array
+            ? [.. array.EnumerateArray().Select((one, i) => JsonFields.Text(one, $"{body.Value.PathOf(name)}[{i}]"))] : [];
 
     // What would change the answer's meaning if it were passed over is refused by name.
     private static void RefuseUnsupported(JsonFields body)

@@ -18,7 +18,6 @@ internal sealed class ChatTurn
         Variant = variant;
         Plan = plan;
         Meter = meter;
-        Contemplation = request.Contemplation;
         var variables = new Dictionary<string, object?>(plan.Variables);
         foreach ((string name, object? value) in request.TemplateVariables)
             variables[name] = value;
@@ -61,9 +60,6 @@ internal sealed class ChatTurn
     /// <summary>The most tokens of every choice, as they were granted.</summary>
     public int MaxOutput { get; private set; }
 
-    /// <summary>How to contemplate, where that is the mode, with as many tokens as were granted.</summary>
-    public ContemplationOptions Contemplation { get; private set; }
-
     /// <summary>The model itself.</summary>
     public ServedModel Model => Variant.Model;
 
@@ -81,32 +77,34 @@ internal sealed class ChatTurn
         return new ChatTurn(request, variant, plan, RequestMeter.Of(context));
     }
 
-    /// <summary>Asks whether the key may have this turn, and reserves what it may use.</summary>
-    /// <exception cref="ApiException">A scope does not allow it.</exception>
+    /// <summary>Reserves what the turn may use, and hands it to the engine.</summary>
+    /// <exception cref="ApiException">A scope of the key does not allow it.</exception>
     /// <exception cref="FlintException">Limit: a limit does not.</exception>
-    public async Task ReserveAsync()
+    public async Task<Sequence> SubmitAsync()
     {
         Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, Request.Conversation.Tools.Count > 0);
         int room = Math.Max(1, Model.ContextLength - Prompt.Ids.Length); // the engine refuses a prompt that leaves none
-        if (Plan.Mode == ReasoningMode.Contemplating)
-        {
-            (long prompts, long output) = ChatContemplation.Most(Model, Prompt, Contemplation);
-            long granted = await Meter.ReserveAsync(Variant, prompts, output, 1, isElastic: Contemplation.MaxTokens == long.MaxValue);
-            if (granted < output)
-                Contemplation = Contemplation with { MaxTokens = granted };
-            return;
-        }
-
         MaxOutput = (int)await Meter.ReserveAsync(
             Variant, Prompt.Ids.Length, Math.Min(Request.MaxTokens, room), Request.Generation.Choices, isElastic: Request.MaxTokens == int.MaxValue);
-    }
-
-    /// <summary>Hands it to the engine.</summary>
-    public Sequence Submit()
-    {
         Sequence first = Submit(Prompt.Ids, Math.Min(MaxOutput, Plan.Budget ?? int.MaxValue), Request.Generation.Choices, Request.Generation.Sampling);
         Meter.Add(first.Samples);
         return first;
+    }
+
+    /// <summary>Reserves what a contemplation of the turn may use.</summary>
+    /// <param name="task">What will be contemplated.</param>
+    /// <returns>How to contemplate, with as many tokens as were granted.</returns>
+    /// <exception cref="ApiException">A scope of the key does not allow it.</exception>
+    /// <exception cref="FlintException">Limit: a limit does not.</exception>
+    public async Task<ContemplationOptions> ReserveAsync(ContemplationTask task)
+    {
+        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, Request.Conversation.Tools.Count > 0);
+        foreach (Viewpoint view in task.Viewpoints)
+            Meter.CheckModel(view.Adapter ?? Variant.Name);
+        ContemplationOptions options = Request.Contemplation;
+        (long prompts, long output) = ChatContemplation.Most(Model, task, options);
+        long granted = await Meter.ReserveAsync(Variant, prompts, output, 1, isElastic: options.MaxTokens == long.MaxValue);
+        return granted < output ? options with { MaxTokens = granted } : options;
     }
 
     /// <summary>Goes on with a choice whose thoughts have met their limit.</summary>

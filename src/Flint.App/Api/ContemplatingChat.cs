@@ -33,8 +33,11 @@ internal sealed class ContemplatingChat : IDisposable
         Refuse(turn.Request);
         bool streams = turn.Request.Generation.Stream;
         using var chat = new ContemplatingChat(turn, streams ? new EventStream(context) : null);
-        ContemplationTask task = ChatContemplation.Create(turn.Variant, turn.Input, turn.Request.Generation.Sampling, turn.Request.Generation.Stop, tell: chat.TellAsync, draftTokens: turn.Contemplation.AgentTokens);
-        ContemplationTrace trace = await Contemplation.RunAsync(turn.Model.Engine, task, turn.Contemplation, TimeProvider.System, context.RequestAborted);
+        ContemplationTask task = ChatContemplation.Create(
+            turn.Variant, turn.Input, turn.Request.Generation.Sampling, turn.Request.Generation.Stop, Variety(turn),
+            tell: chat.TellAsync, draftTokens: turn.Request.Contemplation.AgentTokens);
+        ContemplationOptions options = await turn.ReserveAsync(task);
+        ContemplationTrace trace = await Contemplation.RunAsync(turn.Model.Engine, task, options, TimeProvider.System, context.RequestAborted);
         Answer answer = chat.Conclude(trace);
         if (streams)
             await chat.StreamAsync(answer);
@@ -55,12 +58,25 @@ internal sealed class ContemplatingChat : IDisposable
             throw ApiException.Unsupported("ignore_eos", "Unsupported value: 'ignore_eos' in the mode 'contemplating', in which agents must come to an end.");
     }
 
+    private static AgentVariety Variety(ChatTurn turn)
+    {
+        IReadOnlyList<string> names = turn.Request.AgentAdapters;
+        var variants = new ModelVariant[names.Count];
+        for (int i = 0; i < variants.Length; i++)
+        {
+            string path = $"contemplation.adapters[{i}]";
+            variants[i] = turn.Model.Variants.FirstOrDefault(v => v.Name == names[i] || (v.Adapter is not null && v.Name == $"{turn.Model.Name}:{names[i]}"))
+                ?? throw JsonFields.InvalidChoice(path, names[i], [.. turn.Model.Variants.Select(v => v.Name)]);
+        }
+        return new AgentVariety(turn.Request.Perspectives, variants);
+    }
+
     private async ValueTask TellAsync(ContemplationEvent news)
     {
-        if (news is { Kind: ContemplationEventKind.AgentStarted, Agent: { } agent, Sequence: { } sequence })
+        if (news is { Kind: ContemplationEventKind.AgentStarted, Sequence: { } sequence })
         {
-            // The agents' common prompt is paid once; one that shows drafts is the agent's own.
-            if (agent.Index > 0 && agent.Stage == AgentStage.Explore)
+            // A prompt that agents have in common is paid once.
+            if (news.SharesPrompt)
                 _turn.Meter.AddSharing(sequence);
             else
                 _turn.Meter.Add([sequence]);

@@ -21,14 +21,13 @@ internal sealed class OpenAiChat(Models models)
             Generation.CheckTokens(variant.Model, bias.Keys, "logit_bias");
 
         var turn = ChatTurn.Create(context, request, variant, mode);
-        await turn.ReserveAsync();
         if (turn.Plan.Mode == ReasoningMode.Contemplating)
         {
             await ContemplatingChat.HandleAsync(context, turn);
             return;
         }
 
-        Sequence first = turn.Submit();
+        Sequence first = await turn.SubmitAsync();
         List<ChatChoice> choices = [];
         try
         {

@@ -65,6 +65,13 @@ internal sealed class RequestMeter
     public void SetModel(string name)
     {
         _record.Model = name;
+        CheckModel(name);
+    }
+
+    /// <summary>Asks whether the key may use a model.</summary>
+    /// <exception cref="ApiException">It may not.</exception>
+    public void CheckModel(string name)
+    {
         if (_key is { Scopes: var scopes } && !scopes.AllowsModel(name))
             throw Refuse("models", $"the model '{ApiException.Shorten(name)}'", scopes.Models);
     }

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Diagnostics;
 using System.Text.Json;
 using Flint.App.Serving;
 using Flint.Models;
@@ -8,28 +7,30 @@ namespace Flint.App.Cli;
 
 /// <summary>
 /// <c>flint bench MODEL</c>: prompt and decode speed, measured as llama-bench does: <c>ppN</c> evaluates N tokens as a prompt from an
-/// empty context, <c>tgN</c> N tokens one after another from an empty context; one warm-up each, then R timed repetitions.
-/// <c>trainN</c>, where asked for, trains all weights in float32 on examples of N tokens, whole steps of AdamW.
+/// empty context, <c>tgN</c> decodes N tokens one after another; one warm-up each, then R timed repetitions. <c>tgN@dDxS</c> decodes
+/// in S sequences side by side, which go on from one context of D tokens; its speed is that of all together. <c>trainN</c>, where
+/// asked for, trains all weights in float32 on examples of N tokens, whole steps of AdamW.
 /// </summary>
 internal static class Bench
 {
-    /// <summary>Rows of a prompt in one batch, llama-bench's <c>n_ubatch</c>.</summary>
-    private const int BatchRows = 512;
+    private const int WarmUpSteps = 8;
+
+    private static readonly Argument<string?> ModelArgument = Verb.Model();
+    private static readonly Option<int> Prompt = Verb.Range(new Option<int>("--prompt", "-p") { Description = "Tokens of the prompt test; 0 leaves it out.", DefaultValueFactory = _ => 512, HelpName = "N" }, 0, 1 << 20);
+    private static readonly Option<int> Decode = Verb.Range(new Option<int>("--decode", "-n") { Description = "Tokens of the decode test; 0 leaves it out.", DefaultValueFactory = _ => 64, HelpName = "N" }, 0, 1 << 20);
+    private static readonly Option<int> Depth = Verb.Range(new Option<int>("--depth", "-d") { Description = "Tokens in the context before the decode test.", HelpName = "N" }, 0, 1 << 20);
+    private static readonly Option<int> Sequences = Verb.Range(new Option<int>("--sequences", "-s") { Description = "Sequences that decode side by side, sharing that context.", DefaultValueFactory = _ => 1, HelpName = "N" }, 1, 256);
+    private static readonly Option<int> Training = Verb.Range(new Option<int>("--train") { Description = "Tokens of an example of the training test; 0 leaves it out.", HelpName = "N" }, 0, 1 << 16);
+    private static readonly Option<int> Repetitions = Verb.Range(new Option<int>("--repetitions", "-r") { Description = "Timed repetitions of each test.", DefaultValueFactory = _ => 5, HelpName = "N" }, 1, 10_000);
+    private static readonly Option<int> Threads = Verb.Threads();
+    private static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object with the median tokens per second of each test." };
 
     internal static Command Create()
     {
-        var model = Verb.Model();
-        var prompt = Verb.Range(new Option<int>("--prompt", "-p") { Description = "Tokens of the prompt test; 0 leaves it out.", DefaultValueFactory = _ => 512, HelpName = "N" }, 0, 1 << 20);
-        var decode = Verb.Range(new Option<int>("--decode", "-n") { Description = "Tokens of the decode test; 0 leaves it out.", DefaultValueFactory = _ => 64, HelpName = "N" }, 0, 1 << 20);
-        var train = Verb.Range(new Option<int>("--train") { Description = "Tokens of an example of the training test; 0 leaves it out.", HelpName = "N" }, 0, 1 << 16);
-        var repetitions = Verb.Range(new Option<int>("--repetitions", "-r") { Description = "Timed repetitions of each test.", DefaultValueFactory = _ => 5, HelpName = "N" }, 1, 10_000);
-        var threads = Verb.Threads();
-        var json = new Option<bool>("--json") { Description = "Print one JSON object with the median tokens per second of each test." };
-        var command = new Command("bench", "Measure prompt and decode speed in tokens per second, in llama-bench's protocol.") { model, prompt, decode, train, repetitions, threads, json };
+        var command = new Command("bench", "Measure prompt and decode speed in tokens per second, in llama-bench's protocol.") { ModelArgument, Prompt, Decode, Depth, Sequences, Training, Repetitions, Threads, Json };
         command.SetAction((parsed, cancel) =>
         {
-            Measure(ModelLocator.Find(parsed.GetValue(model)), parsed.GetValue(prompt), parsed.GetValue(decode), parsed.GetValue(train), parsed.GetValue(repetitions),
-                parsed.GetValue(threads), parsed.GetValue(json), cancel);
+            Measure(ModelLocator.Find(parsed.GetValue(ModelArgument)), parsed, cancel);
             return Task.CompletedTask;
         });
         return command;
@@ -48,66 +49,29 @@ internal static class Bench
         }
     }
 
-    private static void Measure(string path, int prompt, int decode, int train, int repetitions, int threads, bool json, CancellationToken cancel)
+    private static void Measure(string path, ParseResult parsed, CancellationToken cancel)
     {
+        int prompt = parsed.GetValue(Prompt), decode = parsed.GetValue(Decode), depth = parsed.GetValue(Depth), sequences = parsed.GetValue(Sequences);
+        int train = parsed.GetValue(Training), repetitions = parsed.GetValue(Repetitions), threads = parsed.GetValue(Threads);
         if (prompt == 0 && decode == 0 && train == 0) throw FlintException.Caller("nothing_to_measure", "all tests are left out; give -p, -n or --train a number of tokens");
-        int longest = Math.Max(Math.Max(prompt, decode), 1);
-        using var model = Model.Load(path, new ModelOptions
-        {
-            Threads = threads,
-            ContextLength = longest,
-            MaxBatchRows = Math.Min(BatchRows, longest),
-            MaxSequences = 1,
-            MaxLogitRows = 1,
-        });
-        using var pool = new KvPool(model.Config.KvShape, KvPool.PagesFor(longest));
-        var state = new SequenceState(pool, longest);
-        var batch = new Batch(model.Options.MaxBatchRows, 1, 1);
-        int[] tokens = Tokens(longest, model.Config.VocabularySize);
-
+        using var test = new SpeedTest(path, Math.Max(Math.Max(prompt, depth + decode), 1), sequences, decode, threads);
         var results = new List<Result>();
-        foreach (var (test, count, rows) in new[] { ($"pp{prompt}", prompt, BatchRows), ($"tg{decode}", decode, 1) })
+        // A prompt is warmed up whole, as its buffers are touched by it.
+        if (prompt > 0) Time($"pp{prompt}", prompt, () => test.Prompt(prompt, cancel), () => test.Prompt(prompt, cancel));
+        if (decode > 0)
         {
-            if (count == 0) continue;
-            // A step of decoding warms up decoding; a prompt is warmed up whole, as its buffers are touched by it.
-            Run(model, batch, state, tokens.AsSpan(0, rows == 1 ? Math.Min(count, 8) : count), rows, cancel);
-            var speeds = new double[repetitions];
-            for (int i = 0; i < repetitions; i++)
-            {
-                long start = Stopwatch.GetTimestamp();
-                Run(model, batch, state, tokens.AsSpan(0, count), rows, cancel);
-                speeds[i] = count / Stopwatch.GetElapsedTime(start).TotalSeconds;
-            }
-            results.Add(new Result(test, speeds));
+            string name = $"tg{decode}{(depth > 0 ? $"@d{depth}" : "")}{(sequences > 1 ? $"x{sequences}" : "")}";
+            Time(name, decode * sequences, () => test.Decode(Math.Min(decode, WarmUpSteps), 0, cancel), () => test.Decode(decode, depth, cancel));
         }
         if (train > 0) results.Add(new Result($"train{train}", TrainingBench.Measure(path, train, repetitions, threads, cancel)));
-        if (json) PrintJson(path, model, results);
-        else PrintText(path, model, results);
-    }
+        if (parsed.GetValue(Json)) PrintJson(path, test.Model, results);
+        else PrintText(path, test.Model, results);
 
-    /// <summary>Evaluates the tokens from an empty context, so many rows at a time; logits of the last row only.</summary>
-    private static void Run(Model model, Batch batch, SequenceState state, ReadOnlySpan<int> tokens, int rows, CancellationToken cancel)
-    {
-        state.Free();
-        for (int from = 0; from < tokens.Length; from += rows)
+        void Time(string name, int tokens, Func<double> warmUp, Func<double> run)
         {
-            cancel.ThrowIfCancellationRequested();
-            int to = Math.Min(from + rows, tokens.Length);
-            batch.Clear();
-            state.TryReserve(to - from); // the pool holds the whole sequence and nothing else
-            int sequence = batch.AddSequence(state);
-            for (int i = from; i < to; i++) batch.Add(sequence, tokens[i], i, wantLogits: rows == 1 || i == tokens.Length - 1);
-            model.Forward(batch);
+            warmUp();
+            results.Add(new Result(name, [.. Enumerable.Range(0, repetitions).Select(_ => tokens / run())]));
         }
-        state.Free();
-    }
-
-    private static int[] Tokens(int count, int vocabulary)
-    {
-        var random = new Random(1);
-        var tokens = new int[count];
-        for (int i = 0; i < count; i++) tokens[i] = random.Next(vocabulary);
-        return tokens;
     }
 
     private static void PrintText(string path, Model model, List<Result> results)
@@ -116,7 +80,7 @@ internal static class Bench
         foreach (Result result in results)
         {
             double[] all = result.TokensPerSecond;
-            Console.WriteLine($"{result.Test,8}  {result.Median,9:0.00} tokens/s (median of {all.Length}; {all.Min():0.00} to {all.Max():0.00})");
+            Console.WriteLine($"{result.Test,14}  {result.Median,9:0.00} tokens/s (median of {all.Length}; {all.Min():0.00} to {all.Max():0.00})");
         }
     }
 

@@ -15,6 +15,8 @@ internal static class Contemplate
     private static readonly Option<string?> Model = new("--model", "-m") { Description = $"A .gguf file, or OWNER/REPO[:QUANT] of a pulled model (default: {BuiltinModel.Name}, which comes with Flint).", HelpName = "MODEL" };
     private static readonly Option<string?> SystemText = new("--system") { Description = "The system message.", HelpName = "TEXT" };
     private static readonly Option<string?> Effort = new("--effort") { Description = "How hard each agent thinks: none, minimal, low, medium, high, xhigh or max.", HelpName = "EFFORT" };
+    private static readonly Option<string[]> Perspective = new("--perspective") { Description = "Asked of an agent beside the question; again for more, which agents take in turn.", HelpName = "TEXT" };
+    private static readonly Option<string[]> Adapter = new("--adapter") { Description = "A low-rank adapter (.gguf file or PEFT folder) that agents generate with; again for more, which they take in turn.", HelpName = "PATH" };
     private static readonly Option<ulong?> Seed = new("--seed") { Description = "Makes the whole tree repeatable.", HelpName = "N" };
     private static readonly Option<float?> Deadline = Verb.Range(new Option<float?>("--deadline") { Description = "Seconds after which the best answer so far is given.", HelpName = "SECONDS" }, 0.001f, 86_400);
     private static readonly Option<bool> Json = new("--json") { Description = "Print the whole tree as one JSON object, to keep or to replay." };
@@ -26,7 +28,7 @@ internal static class Contemplate
     internal static Command Create()
     {
         var command = new Command("contemplate", "Have several agents think about a question side by side, and agree on an answer.")
-            { Question, Model, SystemText, Effort, Seed, Deadline, Json, ReplayFile, Context, Threads };
+            { Question, Model, SystemText, Effort, Perspective, Adapter, Seed, Deadline, Json, ReplayFile, Context, Threads };
         Flags.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -44,33 +46,35 @@ internal static class Contemplate
         using ServedModel model = ServedModel.Load(ModelLocator.Find(parsed.GetValue(Model)), null, new ServingOptions
         {
             Parallel = ContemplationOptions.MaxAgents, Waiting = ContemplationOptions.MaxAgents, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads),
+            Adapters = [.. (parsed.GetValue(Adapter) ?? []).Select((path, i) => new AdapterSource($"adapter-{i + 1}", path))],
         });
+        var variety = new AgentVariety(parsed.GetValue(Perspective) ?? [], [.. model.Variants.Skip(1)]);
         if (recorded is not null)
             return await ReplayAsync(model, recorded, cancel);
         TemplateInput input = Input(model, question, parsed.GetValue(SystemText), parsed.GetValue(Effort));
         if (parsed.GetValue(Json))
         {
-            ContemplationTrace trace = await ThinkAsync(model, input, options, null, cancel);
+            ContemplationTrace trace = await ThinkAsync(model, input, variety, options, null, cancel);
             Console.Out.WriteLine(trace.ToJson());
             return 0;
         }
 
         if (Console.IsOutputRedirected)
-            await WriteAsync(model, input, options, cancel);
+            await WriteAsync(model, input, variety, options, cancel);
         else
-            await ShowAsync(model, input, options, cancel);
+            await ShowAsync(model, input, variety, options, cancel);
         return 0;
     }
 
     private static Task<ContemplationTrace> ThinkAsync(
-        ServedModel model, TemplateInput input, ContemplationOptions options, Func<ContemplationEvent, ValueTask>? tell, CancellationToken cancel) =>
-        Contemplation.RunAsync(model.Engine, ChatContemplation.Create(model.Variants[0], input, new SamplingOptions(), [], tell: tell), options, cancellation: cancel);
+        ServedModel model, TemplateInput input, AgentVariety variety, ContemplationOptions options, Func<ContemplationEvent, ValueTask>? tell, CancellationToken cancel) =>
+        Contemplation.RunAsync(model.Engine, ChatContemplation.Create(model.Variants[0], input, new SamplingOptions(), [], variety, tell: tell), options, cancellation: cancel);
 
     /// <summary>Plain text: the agents one after another, the votes, the answer.</summary>
-    private static async Task WriteAsync(ServedModel model, TemplateInput input, ContemplationOptions options, CancellationToken cancel)
+    private static async Task WriteAsync(ServedModel model, TemplateInput input, AgentVariety variety, ContemplationOptions options, CancellationToken cancel)
     {
         var script = new AgentScript(model, model.Encode(input), []);
-        ContemplationTrace trace = await ThinkAsync(model, input, options, news =>
+        ContemplationTrace trace = await ThinkAsync(model, input, variety, options, news =>
         {
             Console.Out.Write(script.Take(news));
             return ValueTask.CompletedTask;
@@ -78,10 +82,10 @@ internal static class Contemplate
         Console.Out.Write($"\n{Summary(trace)}\n{trace.Answer.Content}\n");
     }
 
-    private static async Task ShowAsync(ServedModel model, TemplateInput input, ContemplationOptions options, CancellationToken cancel)
+    private static async Task ShowAsync(ServedModel model, TemplateInput input, AgentVariety variety, ContemplationOptions options, CancellationToken cancel)
     {
         var screen = new ContemplationScreen(model, model.Encode(input), TimeProvider.System);
-        ContemplationTrace trace = await screen.RunAsync(AnsiConsole.Console, () => ThinkAsync(model, input, options, screen.TellAsync, cancel));
+        ContemplationTrace trace = await screen.RunAsync(AnsiConsole.Console, () => ThinkAsync(model, input, variety, options, screen.TellAsync, cancel));
         AnsiConsole.Console.WriteLine(Summary(trace), new Style(decoration: Decoration.Dim));
         AnsiConsole.Console.WriteLine(Screen.Printable(trace.Answer.Content));
     }
@@ -97,7 +101,12 @@ internal static class Contemplate
     private static async Task<int> ReplayAsync(ServedModel model, ContemplationTrace trace, CancellationToken cancel)
     {
         var prompt = new ChatPrompt([.. trace.Prompt], model.Dialect.OpensReasoning(model.Tokenizer.Decode([.. trace.Prompt])));
-        var task = new ContemplationTask { Prompt = prompt.Ids, Read = events => ChatDraft.Read(model, prompt, [], events) };
+        var task = new ContemplationTask
+        {
+            Prompt = prompt.Ids,
+            Adapters = model.Variants.ToDictionary(v => v.Name, v => v.Adapter),
+            Read = events => ChatDraft.Read(model, prompt, [], events),
+        };
         IReadOnlyList<string> differences = await Replay.RunAsync(model.Engine, task, trace, cancel);
         foreach (string difference in differences)
             Console.Out.WriteLine(difference);

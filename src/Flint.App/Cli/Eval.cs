@@ -21,6 +21,7 @@ internal static class Eval
     private static readonly Option<int> Needle = Verb.Range(new Option<int>("--needle-tokens") { Description = "Tokens that the needle's items nearly fill.", DefaultValueFactory = _ => 2048, HelpName = "N" }, EvaluationOptions.MinNeedleTokens, MaxNeedleTokens);
     private static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object." };
     private static readonly Option<string?> Card = new("--card") { Description = "Write the model's card to this file, in Markdown.", HelpName = "FILE" };
+    private static readonly Option<string?> Curve = new("--curve") { Description = "Answer the items of one task greedily, by majorities and by contemplations of 1 to 32 agents, and draw accuracy over tokens and over time to this file, as SVG.", HelpName = "FILE" };
     private static readonly Option<int> Wrong = Verb.Range(new Option<int>("--wrong") { Description = "Show this many wrong answers of each task.", HelpName = "N" }, 0, MaxWrong);
     private static readonly Option<int> Parallel = Verb.Range(new Option<int>("--parallel") { Description = "Sequences computed at once, and items answered at once.", DefaultValueFactory = _ => 32, HelpName = "N" }, 1, MaxParallel);
     private static readonly Option<int> Threads = Verb.Threads();
@@ -35,7 +36,7 @@ internal static class Eval
     private static Command CreateNano()
     {
         var command = new Command("nano", "Have a model answer held-out items of flint-nano's world.")
-            { Model, Task, Items, Seed, Needle, Json, Card, Wrong, Parallel, Threads, Mode, CalibrationFileOption, Fit };
+            { Model, Task, Items, Seed, Needle, Json, Card, Curve, Wrong, Parallel, Threads, Mode, CalibrationFileOption, Fit };
         Flags.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -44,15 +45,23 @@ internal static class Eval
     private static async Task RunAsync(ParseResult parsed, CancellationToken cancel)
     {
         EvaluationOptions options = Read(parsed);
-        bool together = options.Mode != EvaluationMode.Greedy;
+        string? curve = parsed.GetValue(Curve);
+        bool together = curve is not null || options.Mode != EvaluationMode.Greedy;
         using ServedModel served = ServedModel.Load(ModelLocator.Find(parsed.GetValue(Model)), null, new ServingOptions
         {
             Parallel = options.Parallel,
-            Waiting = together ? options.Parallel * options.Contemplation.Agents : new ServingOptions().Waiting,
+            Waiting = together ? options.Parallel * ContemplationOptions.MaxAgents : new ServingOptions().Waiting,
             Threads = parsed.GetValue(Threads),
         });
         if (!ChatSession.CanChat(served))
             throw FlintException.Caller("no_template", $"{served.Name} has no chat template, so it cannot be asked");
+        if (curve is not null)
+        {
+            IReadOnlyList<CurvePoint> points = await AccuracyCurve.RunAsync(served, options, Progress, cancel);
+            TextTable.Write(Console.Out, AccuracyCurve.Headings, AccuracyCurve.Rows(points));
+            File.WriteAllText(curve, AccuracyCurve.Draw($"{served.Name}, {options.Tasks[0]}", points));
+            return;
+        }
         IReadOnlyList<TaskResult> results = await new Evaluation(served, options).RunAsync(Progress, cancel);
         Tell(served, options, results, parsed.GetValue(Json));
         if (parsed.GetValue(Fit) is string fit)
@@ -73,8 +82,10 @@ internal static class Eval
             throw FlintException.Caller("invalid_mode", "--card is written of greedy answers; leave out --mode");
         if (mode == EvaluationMode.Greedy && parsed.GetValue(Fit) is not null)
             throw FlintException.Caller("invalid_mode", "--fit is of how far agents agree; expected --mode contemplating or majority");
+        if (parsed.GetValue(Curve) is not null && (one is null || mode != EvaluationMode.Greedy || parsed.GetValue(Card) is not null || parsed.GetValue(Json)))
+            throw FlintException.Caller("invalid_mode", "--curve is of one --task in all modes; leave out --mode, --card and --json");
         ContemplationOptions asked = Flags.Read(parsed, parsed.GetValue(Seed), AgentTokens);
-        return new EvaluationOptions
+        var options = new EvaluationOptions
         {
             Tasks = one is null ? NanoWorld.Tasks : [one],
             Items = parsed.GetValue(Items),
@@ -82,12 +93,10 @@ internal static class Eval
             NeedleTokens = parsed.GetValue(Needle),
             Parallel = parsed.GetValue(Parallel),
             Wrong = parsed.GetValue(Wrong),
-            Mode = mode,
-            Contemplation = mode == EvaluationMode.Majority
-                ? ContemplationOptions.Majority(asked.Agents) with { Temperature = asked.Temperature, AgentTokens = asked.AgentTokens, Seed = asked.Seed }
-                : asked,
+            Contemplation = asked,
             Calibration = parsed.GetValue(CalibrationFileOption) is string file ? CalibrationFile.Read(file) : null,
         };
+        return options.With(mode, asked.Agents);
     }
 
     private static void Progress(string task, int done, int items)

@@ -15,7 +15,7 @@ internal sealed class Contemplator(ServedModel model, ContemplationOptions optio
     internal async Task<ModelTurn> AnswerAsync(NanoItem item, int place, CancellationToken cancel)
     {
         TemplateInput input = _responder.Input(item, place, prompt: true);
-        ContemplationTask task = ChatContemplation.Create(model.Variants[0], input, new SamplingOptions(), [], calibration);
+        ContemplationTask task = ChatContemplation.Create(model.Variants[0], input, new SamplingOptions(), [], calibration: calibration);
         // Items of one run draw apart; the same item draws the same in every run.
         ContemplationOptions own = options with { Seed = new NanoRandom(options.Seed, Hash(item.Key), (ulong)place).Next() };
         ContemplationTrace trace = await Contemplation.RunAsync(model.Engine, task, own, cancellation: cancel);

@@ -60,6 +60,15 @@ public sealed record EvaluationOptions
     /// <summary>What agreement means; null for what lies beside the model.</summary>
     public Calibration? Calibration { get; init; }
 
+    /// <summary>The same items answered in a mode by so many agents: a majority's samples are all of one temperature.</summary>
+    public EvaluationOptions With(EvaluationMode mode, int agents) => this with
+    {
+        Mode = mode,
+        Contemplation = mode == EvaluationMode.Majority
+            ? ContemplationOptions.Majority(agents) with { Temperature = Contemplation.Temperature, AgentTokens = Contemplation.AgentTokens, Seed = Contemplation.Seed }
+            : Contemplation with { Agents = agents },
+    };
+
     /// <summary>The items of a task.</summary>
     public int ItemsOf(string task) => Items ?? (task == "needle" ? DefaultNeedleItems : DefaultItems);
 }

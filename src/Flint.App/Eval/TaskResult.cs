@@ -65,6 +65,9 @@ public sealed class TaskResult
     /// <summary>The first wrong answers.</summary>
     public List<WrongAnswer> Wrong { get; } = [];
 
+    /// <summary>Answers that were given; an item may ask for several.</summary>
+    public int Answers => _turns;
+
     /// <summary>Tokens generated for all answers, by all agents.</summary>
     public long OutputTokens { get; private set; }
 

@@ -86,7 +86,7 @@ public sealed class AgentScript(ServedModel model, ChatPrompt prompt, IReadOnlyL
     /// <summary>An agent's name and task, for a person.</summary>
     public static string Heading(AgentPlan agent) => agent.Stage switch
     {
-        AgentStage.Explore => $"[{agent.Index + 1}] ",
+        AgentStage.Explore => $"[{string.Join(", ", new[] { $"{agent.Index + 1}", agent.Adapter, agent.Viewpoint is { } view ? Shorten(view) : null }.OfType<string>())}] ",
         AgentStage.Revise => $"[{agent.Index + 1}, after {Numbers(agent.Drafts)}] ",
         _ => $"[{agent.Index + 1}, from {Numbers(agent.Drafts)}] ",
     };

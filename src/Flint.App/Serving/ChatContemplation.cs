@@ -17,11 +17,15 @@ public static class ChatContemplation
     private const int AroundPrompt = 1024, AroundDraft = 32;
 
     /// <summary>The most tokens that a contemplation computes as prompts, and produces.</summary>
-    public static (long Prompts, long Output) Most(ServedModel model, in ChatPrompt prompt, ContemplationOptions options)
+    /// <param name="model">The model.</param>
+    /// <param name="task">What to contemplate, made with the options' <see cref="ContemplationOptions.AgentTokens"/> as the most tokens of a draft.</param>
+    /// <param name="options">How.</param>
+    public static (long Prompts, long Output) Most(ServedModel model, ContemplationTask task, ContemplationOptions options)
     {
-        int begin = prompt.Ids.Length, each = Math.Min(options.AgentTokens, Math.Max(1, model.ContextLength - begin));
+        int begin = task.Prompt.Length, each = Math.Min(options.AgentTokens, model.ContextLength);
         long revisions = (long)options.Agents * options.Rounds, syntheses = options.Aggregation == Aggregation.Vote ? 0 : 1;
-        long prompts = begin + revisions * Longest(model, begin, options.AgentTokens, options.Subset) + syntheses * Longest(model, begin, options.AgentTokens, ContemplationOptions.MaxDrafts);
+        long prompts = (task.Viewpoints.Count == 0 ? begin : task.Viewpoints.Take(options.Agents).Sum(view => (long)view.Prompt.Length))
+            + revisions * Longest(model, begin, options.AgentTokens, options.Subset) + syntheses * Longest(model, begin, options.AgentTokens, ContemplationOptions.MaxDrafts);
         return (prompts, Math.Min(options.MaxTokens, (options.Agents + revisions + syntheses) * each));
     }
 
@@ -30,25 +34,29 @@ public static class ChatContemplation
     /// <param name="input">The conversation.</param>
     /// <param name="sampling">How tokens are drawn, but for temperature and seed.</param>
     /// <param name="stop">Strings that end an agent's text, beside the chat format's own.</param>
+    /// <param name="variety">What the agents differ in beside seed and temperature; null for nothing.</param>
     /// <param name="calibration">What agreement has meant for this model; null for what its file says, if there is one.</param>
     /// <param name="tell">Told what happens; null for nobody.</param>
     /// <param name="draftTokens">The most tokens of a draft, so that a prompt that shows drafts keeps to <see cref="Most"/>; 0 for no limit.</param>
     public static ContemplationTask Create(
-        ModelVariant variant, TemplateInput input, SamplingOptions sampling, IReadOnlyList<string> stop, Calibration? calibration = null,
-        Func<ContemplationEvent, ValueTask>? tell = null, int draftTokens = 0)
+        ModelVariant variant, TemplateInput input, SamplingOptions sampling, IReadOnlyList<string> stop, AgentVariety? variety = null,
+        Calibration? calibration = null, Func<ContemplationEvent, ValueTask>? tell = null, int draftTokens = 0)
     {
         ServedModel model = variant.Model;
         ChatPrompt prompt = model.Encode(input);
+        IReadOnlyList<Viewpoint> views = variety is null ? [] : variety.Viewpoints(model, input);
         return new ContemplationTask
         {
             Prompt = prompt.Ids,
+            Viewpoints = views,
+            Adapters = model.Variants.ToDictionary(v => v.Name, v => v.Adapter),
             Read = events => ChatDraft.Read(model, prompt, input.Tools, events),
             Revise = drafts => Limited(drafts, drafts.Count == 1 ? CheckOwn : $"{List(drafts)}\n\n{Compare}"),
             Synthesize = drafts => Limited(drafts, $"{List(drafts)}\n\n{Merge}"),
             Sampling = sampling,
             Stop = [.. stop, .. model.ChatStops],
             Adapter = variant.Adapter,
-            Calibration = calibration ?? (variant.Adapter is null ? model.Calibration : null),
+            Calibration = calibration ?? (variant.Adapter is null && views.Count == 0 ? model.Calibration : null),
             Model = variant.Name,
             Tell = tell,
         };
@@ -66,21 +74,12 @@ public static class ChatContemplation
     {
         try
         {
-            return model.Encode(new TemplateInput
-            {
-                Messages =
-                [
-                    .. input.Messages,
-                    new ChatMessage { Role = "assistant", Content = Words(drafts[0]) },
-                    new ChatMessage { Role = "user", Content = request },
-                ],
-                Tools = input.Tools,
-                AddGenerationPrompt = true,
-                BosToken = input.BosToken,
-                EosToken = input.EosToken,
-                Extra = input.Extra,
-                Now = input.Now,
-            }).Ids;
+            return model.Encode(input.With(
+            [
+                .. input.Messages,
+                new ChatMessage { Role = "assistant", Content = Words(drafts[0]) },
+                new ChatMessage { Role = "user", Content = request },
+            ])).Ids;
         }
         catch (FlintException fault) when (fault.Side == FaultSide.Caller)
         {

@@ -41,7 +41,7 @@ internal sealed class Agent
             Stop = task.Stop,
             TopLogprobs = options.ConfidenceTop,
             Floor = plan.Floor is { } least ? new ConfidenceFloor(options.Window, options.ConfidenceTop, least) : null,
-            Adapter = task.Adapter,
+            Adapter = task.AdapterOf(plan),
             CacheSalt = task.CacheSalt,
         });
         return new Agent(plan, sequence, task, options);

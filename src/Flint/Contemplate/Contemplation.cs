@@ -25,6 +25,7 @@ public sealed class Contemplation
     private readonly List<AgentTrace> _agents = [];
     private readonly List<Ballot> _ballots = [];
     private readonly SemaphoreSlim _turn; // to tell
+    private readonly int _longestPrompt; // of exploring agents
     private List<AgentTrace> _drafts = []; // of the latest generation, in order of their numbers
     private List<AgentTrace> _ended = []; // of the wave that ended last, not yet among the drafts
     private ExploreEnd _explored;
@@ -40,7 +41,7 @@ public sealed class Contemplation
         _options = options;
         _time = time;
         _budget = new TokenBudget(options.MaxTokens);
-        _promptTokens = task.Prompt.Length;
+        _longestPrompt = task.Viewpoints.Count == 0 ? task.Prompt.Length : task.Viewpoints.Max(v => v.Prompt.Length);
     }
 
     /// <summary>Contemplates.</summary>
@@ -57,6 +58,7 @@ public sealed class Contemplation
         Engine.Engine engine, ContemplationTask task, ContemplationOptions options, TimeProvider? time = null, CancellationToken cancellation = default)
     {
         options.Validate();
+        task.Validate();
         cancellation.ThrowIfCancellationRequested();
         time ??= TimeProvider.System;
         using var deadline = options.Deadline is { } limit ? new CancellationTokenSource(limit, time) : new CancellationTokenSource();
@@ -97,7 +99,7 @@ public sealed class Contemplation
         {
             int count = Math.Min(wave == 0 ? _options.FirstWave : _options.Wave, _options.Agents - _agents.Count);
             List<AgentPlan> plans = [];
-            foreach (int granted in Grant(count, Room(_task.Prompt.Length), kept))
+            foreach (int granted in Grant(count, Room(_longestPrompt), kept))
                 plans.Add(Plan(plans.Count, AgentStage.Explore, wave, [], granted, null));
             if (plans.Count == 0)
             {
@@ -121,7 +123,7 @@ public sealed class Contemplation
             }
         }
         if (_agents.Count == 0)
-            throw FlintException.Caller("context_length_exceeded", $"The prompt has {_task.Prompt.Length} tokens, which leaves an agent no room.");
+            throw FlintException.Caller("context_length_exceeded", $"The prompt has {_longestPrompt} tokens, which leaves an agent no room.");
         if (_agents.TrueForAll(a => a.End == AgentEnd.Failed))
             throw new FlintException(FaultSide.Bug, "agents_failed", $"Every agent failed; the first: {_agents[0].Fault}");
     }
@@ -218,8 +220,13 @@ public sealed class Contemplation
         // Fewer draws are wanted of the one that writes the answer: it takes the lowest temperature.
         float temperature = _options.TemperatureOf(stage == AgentStage.Synthesize ? 0 : index);
         double? floor = stage == AgentStage.Explore ? _floor : null;
-        return new AgentPlan(index, stage, round, drafts, Sampler.SampleSeed(_options.Seed, index), temperature, maxTokens, floor, prompt);
+        Viewpoint? view = stage == AgentStage.Explore && _task.Viewpoints.Count > 0 ? _task.Viewpoints[index % _task.Viewpoints.Count] : null;
+        return new AgentPlan(
+            index, stage, round, drafts, Sampler.SampleSeed(_options.Seed, index), temperature, maxTokens, floor, prompt ?? view?.Prompt, view?.Name, view?.Adapter);
     }
+
+    /// <summary>Whether an earlier agent has the same prompt.</summary>
+    private bool SharesPrompt(AgentPlan plan) => plan.Stage == AgentStage.Explore && plan.Index >= Math.Max(1, _task.Viewpoints.Count);
 
     /// <summary>Reserves tokens for a wave in equal shares; for fewer agents where too few are left.</summary>
     /// <param name="count">Agents wanted.</param>
@@ -255,7 +262,7 @@ public sealed class Contemplation
             {
                 Agent agent = await StartAsync(plan, stop.Token).ConfigureAwait(false);
                 running.Add(agent);
-                await TellAsync(new ContemplationEvent { Kind = ContemplationEventKind.AgentStarted, Agent = plan, Sequence = agent.Sequence }).ConfigureAwait(false);
+                await TellAsync(new ContemplationEvent { Kind = ContemplationEventKind.AgentStarted, Agent = plan, Sequence = agent.Sequence, SharesPrompt = SharesPrompt(plan) }).ConfigureAwait(false);
             }
         }
         catch (Exception e)
@@ -271,7 +278,8 @@ public sealed class Contemplation
         foreach (AgentTrace trace in _ended)
         {
             _budget.Settle(trace.Plan.MaxTokens, trace.OutputTokens, trace.End is not (AgentEnd.Finished or AgentEnd.Length));
-            _promptTokens += trace.Plan.Prompt?.Count ?? 0;
+            if (!SharesPrompt(trace.Plan))
+                _promptTokens += trace.Plan.Prompt?.Count ?? _task.Prompt.Length;
         }
         _agents.AddRange(_ended);
         if (failure is not null and not OperationCanceledException)

@@ -13,8 +13,18 @@ public record Draft(string Reasoning, string Content, string? Call = null);
 /// <summary>What to contemplate, and how the host reads and writes the text of its chat format.</summary>
 public sealed class ContemplationTask
 {
-    /// <summary>The prompt that every exploring agent goes on from, in token ids.</summary>
+    /// <summary>The prompt that exploring agents go on from, in token ids, where there are no viewpoints.</summary>
     public required int[] Prompt { get; init; }
+
+    /// <summary>
+    /// What exploring agents have of their own, taken in turn: agent i has viewpoint i modulo their count. At most
+    /// <see cref="ContemplationOptions.MaxAgents"/>; none for the same prompt and adapter everywhere. Agents that read drafts have
+    /// none.
+    /// </summary>
+    public IReadOnlyList<Viewpoint> Viewpoints { get; init; } = [];
+
+    /// <summary>The adapters that viewpoints name; null for the model as it is.</summary>
+    public IReadOnlyDictionary<string, ModelAdapter?> Adapters { get; init; } = new Dictionary<string, ModelAdapter?>();
 
     /// <summary>Reads what an agent wrote; called once per agent, from any thread.</summary>
     public required Func<IReadOnlyList<TokenEvent>, Draft> Read { get; init; }
@@ -37,7 +47,7 @@ public sealed class ContemplationTask
     /// <summary>Strings that end an agent's text.</summary>
     public IReadOnlyList<string> Stop { get; init; } = [];
 
-    /// <summary>The adapter to generate with; null for the model as it is.</summary>
+    /// <summary>The adapter of agents whose viewpoint names none; null for the model as it is.</summary>
     public ModelAdapter? Adapter { get; init; }
 
     /// <summary>The tenant whose prefixes may be reused.</summary>
@@ -54,6 +64,28 @@ public sealed class ContemplationTask
     /// contemplation.
     /// </summary>
     public Func<ContemplationEvent, ValueTask>? Tell { get; init; }
+
+    /// <summary>The adapter that an agent generates with.</summary>
+    /// <exception cref="FlintException">Caller: the plan names one that is not there.</exception>
+    internal ModelAdapter? AdapterOf(AgentPlan plan)
+    {
+        if (plan.Adapter is null)
+            return Adapter;
+        return Adapters.TryGetValue(plan.Adapter, out ModelAdapter? adapter)
+            ? adapter : throw FlintException.Caller("unknown_adapter", $"Agent {plan.Index} generates with the adapter '{plan.Adapter}', which is not at hand.");
+    }
+
+    /// <summary>Throws a caller's fault where viewpoints are too many or name what is not there.</summary>
+    internal void Validate()
+    {
+        if (Viewpoints.Count > ContemplationOptions.MaxAgents)
+            throw FlintException.Caller("too_many_viewpoints", $"A contemplation has at most {ContemplationOptions.MaxAgents} viewpoints; found {Viewpoints.Count}.");
+        foreach (Viewpoint view in Viewpoints)
+        {
+            if (view.Adapter is { } name && !Adapters.ContainsKey(name))
+                throw FlintException.Caller("unknown_adapter", $"A viewpoint names the adapter '{name}', which is not at hand.");
+        }
+    }
 }
 
 /// <summary>What an event of a contemplation tells.</summary>
@@ -83,6 +115,9 @@ public readonly struct ContemplationEvent
 
     /// <summary>With <see cref="ContemplationEventKind.AgentStarted"/>, what computes the agent; its events are not the host's to read.</summary>
     public Sequence? Sequence { get; init; }
+
+    /// <summary>With <see cref="ContemplationEventKind.AgentStarted"/>, whether an earlier agent has the same prompt, so that it costs nothing more.</summary>
+    public bool SharesPrompt { get; init; }
 
     /// <summary>With <see cref="ContemplationEventKind.AgentWrote"/>, what it wrote.</summary>
     public TokenEvent Token { get; init; }

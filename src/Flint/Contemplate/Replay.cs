@@ -12,7 +12,7 @@ public static class Replay
     /// that was cut off from outside is run for as many tokens as it had.
     /// </summary>
     /// <param name="engine">An engine over the same weights.</param>
-    /// <param name="task">Reads the agents' text as it was read, and names the adapter; prompt, sampling and stops are the trace's.</param>
+    /// <param name="task">Reads the agents' text as it was read, and has the adapters; prompts, sampling and stops are the trace's.</param>
     /// <param name="trace">The record.</param>
     /// <param name="cancellation">Ends the replay.</param>
     /// <returns>One sentence per difference; none where all is the same.</returns>
@@ -23,7 +23,8 @@ public static class Replay
         Check(trace);
         var recorded = new ContemplationTask
         {
-            Prompt = [.. trace.Prompt], Read = task.Read, Sampling = trace.Sampling, Stop = trace.Stop, Adapter = task.Adapter, CacheSalt = task.CacheSalt,
+            Prompt = [.. trace.Prompt], Read = task.Read, Sampling = trace.Sampling, Stop = trace.Stop, Adapter = task.Adapter, Adapters = task.Adapters,
+            CacheSalt = task.CacheSalt,
         };
         var again = new List<AgentTrace>();
         foreach (AgentTrace[] some in trace.Agents.Chunk(AtOnce))

@@ -25,7 +25,7 @@ public sealed class TemplateInput
     public DateTimeOffset Now { get; init; }
 
     /// <summary>The same with other messages.</summary>
-    internal TemplateInput With(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt) => new()
+    public TemplateInput With(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = true) => new()
     {
         Messages = messages,
         Tools = Tools,

@@ -1,12 +1,27 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Flint.Kernels;
 
-/// <summary>The queries of one work item: some rows of one sequence, the query heads of one key/value head.</summary>
+/// <summary>The queries of one work item: some rows of a batch, the query heads of one key/value head.</summary>
 internal unsafe struct AttentionItem
 {
-    /// <summary>The sequence's pages, in order of position.</summary>
+    /// <summary>The rows, in any order: of one sequence, or of several that perhaps share their first pages.</summary>
+    public int* Rows;
+
+    public int RowCount;
+
+    /// <summary>The position of every row of the batch.</summary>
+    public int* Positions;
+
+    /// <summary>The sequence of every row of the batch.</summary>
+    public int* RowSequences;
+
+    /// <summary>The pages of every sequence, in order of position.</summary>
     public int* Pages;
+
+    /// <summary>Numbers from one sequence's pages to the next's.</summary>
+    public int PagesPerSequence;
 
     /// <summary>Keys of this layer and head in page 0 of the pool: [dim][32].</summary>
     public float* Keys;
@@ -17,7 +32,7 @@ internal unsafe struct AttentionItem
     /// <summary>Floats from one page of the pool to the next.</summary>
     public long PageStride;
 
-    /// <summary>First query: row 0, first head of the group. Outputs stand likewise.</summary>
+    /// <summary>The group's first head in row 0 of the batch. Outputs stand likewise.</summary>
     public float* Queries;
 
     public float* Outputs;
@@ -27,17 +42,12 @@ internal unsafe struct AttentionItem
 
     public int OutputStride;
 
-    public int Rows;
-
     /// <summary>Query heads that share the key/value head.</summary>
     public int Group;
 
     public int HeadLength;
 
     public int ValueLength;
-
-    /// <summary>Position of the first row; the others follow.</summary>
-    public int Position;
 
     /// <summary>Keys a row sees, itself included; 0 for all.</summary>
     public int Window;
@@ -51,7 +61,8 @@ internal unsafe struct AttentionItem
 /// <summary>
 /// Causal attention over pages of 32 tokens, softmax and sum in one pass. A query meets the pages in order: a page's scores (each
 /// one chain of fused multiply-adds over the dimensions), their maximum, their exponentials, then the values token by token. A page
-/// border is a fixed position, so a query's bits depend on its keys alone, however its batch, its chunk or its threads are cut.
+/// border is a fixed position, so a query's bits depend on its keys alone, however its batch, its chunk or its threads are cut. All
+/// queries of an item meet a page before the next: one that sequences share comes from memory once.
 /// </summary>
 internal static unsafe class Attention
 {
@@ -61,6 +72,14 @@ internal static unsafe class Attention
     public const int MaxQueries = 64;
 
     private const int Together = 4;
+    private const int CacheLineFloats = 16;
+
+    private struct Query
+    {
+        public float* Values;
+        public int* Pages;
+        public int Position;
+    }
 
     /// <summary>Bytes of scratch a thread needs.</summary>
     public static long ScratchBytes(int valueLength) =>
@@ -75,7 +94,8 @@ internal static unsafe class Attention
     public static void Run<TLanes>(in AttentionItem item, float* scratch)
         where TLanes : struct, ILanes<TLanes>
     {
-        int queries = item.Rows * item.Group;
+        Query* list = stackalloc Query[MaxQueries];
+        int queries = List(item, list, out int firstPage, out int lastPage);
         int padded = Padded(item.ValueLength);
         float* sums = scratch;
         float* maxima = sums + MaxQueries * padded;
@@ -85,29 +105,29 @@ internal static unsafe class Attention
         new Span<float>(maxima, queries).Fill(float.NegativeInfinity);
         new Span<float>(totals, queries).Clear();
 
-        int firstPage = Start(item, item.Position) / PageTokens;
-        int lastPage = (item.Position + item.Rows - 1) / PageTokens;
         for (int page = firstPage; page <= lastPage; page++)
         {
+            if (page < list[0].Position / PageTokens)
+            {
+                long next = list[0].Pages[page + 1] * item.PageStride;
+                Ask(item.Keys + next, item.HeadLength * PageTokens);
+                Ask(item.Values + next, item.ValueLength * PageTokens);
+            }
+
             int query = 0;
             while (query < queries)
             {
-                Range(item, query, page, out int from, out int to);
+                Range(item, list[query].Position, page, out int from, out int to);
                 int count = 1;
-                while (count < Together && query + count < queries)
-                {
-                    Range(item, query + count, page, out int otherFrom, out int otherTo);
-                    if (otherFrom != from || otherTo != to) break;
-                    count++;
-                }
-
                 if (from < to)
                 {
-                    if (count == Together) Page4<TLanes>(item, page, query, from, to, sums + query * padded, maxima + query, totals + query, scores);
+                    int slot = list[query].Pages[page];
+                    while (count < Together && query + count < queries && Sees(item, list + query + count, page, from, to, slot)) count++;
+                    if (count == Together) Page4<TLanes>(item, slot, list + query, from, to, sums + query * padded, maxima + query, totals + query, scores);
                     else
                     {
                         for (int i = query; i < query + count; i++)
-                            Page1<TLanes>(item, page, i, from, to, sums + i * padded, maxima + i, totals + i, scores);
+                            Page1<TLanes>(item, slot, list[i].Values, from, to, sums + i * padded, maxima + i, totals + i, scores);
                     }
                 }
 
@@ -117,7 +137,7 @@ internal static unsafe class Attention
 
         for (int query = 0; query < queries; query++)
         {
-            float* output = item.Outputs + (long)(query / item.Group) * item.OutputStride + query % item.Group * item.ValueLength;
+            float* output = item.Outputs + (long)item.Rows[query / item.Group] * item.OutputStride + query % item.Group * item.ValueLength;
             TLanes total = TLanes.Broadcast(totals[query]);
             for (int d = 0; d < item.ValueLength; d += 16)
             {
@@ -130,24 +150,56 @@ internal static unsafe class Attention
 
     private static int Start(in AttentionItem item, int position) => item.Window == 0 ? 0 : Math.Max(0, position + 1 - item.Window);
 
-    /// <summary>The tokens [from, to) of a page that a query sees; empty where from ≥ to.</summary>
-    private static void Range(in AttentionItem item, int query, int page, out int from, out int to)
+    /// <summary>Asks for floats that are needed soon. Pages lie anywhere, which no prefetcher foresees.</summary>
+    private static void Ask(float* from, int count)
     {
-        int position = item.Position + query / item.Group;
+        if (!Sse.IsSupported) return;
+        for (float* end = from + count; from < end; from += CacheLineFloats) Sse.Prefetch1(from);
+    }
+
+    /// <summary>The item's queries, row by row, and the pages they see.</summary>
+    private static int List(in AttentionItem item, Query* list, out int firstPage, out int lastPage)
+    {
+        (firstPage, lastPage) = (int.MaxValue, 0);
+        int queries = 0;
+        for (int r = 0; r < item.RowCount; r++)
+        {
+            int row = item.Rows[r], position = item.Positions[row];
+            firstPage = Math.Min(firstPage, Start(item, position) / PageTokens);
+            lastPage = Math.Max(lastPage, position / PageTokens);
+            for (int head = 0; head < item.Group; head++)
+            {
+                list[queries++] = new Query
+                {
+                    Values = item.Queries + (long)row * item.QueryStride + head * item.HeadLength,
+                    Pages = item.Pages + (long)item.RowSequences[row] * item.PagesPerSequence,
+                    Position = position,
+                };
+            }
+        }
+
+        return queries;
+    }
+
+    /// <summary>The tokens [from, to) of a page that a query sees; empty where from ≥ to.</summary>
+    private static void Range(in AttentionItem item, int position, int page, out int from, out int to)
+    {
         from = Math.Max(0, Start(item, position) - page * PageTokens);
         to = Math.Min(PageTokens, position + 1 - page * PageTokens);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float* Query(in AttentionItem item, int query) =>
-        item.Queries + (long)(query / item.Group) * item.QueryStride + query % item.Group * item.HeadLength;
+    /// <summary>Whether a query sees these tokens of its page, and its page lies in this slot of the pool.</summary>
+    private static bool Sees(in AttentionItem item, Query* query, int page, int from, int to, int slot)
+    {
+        Range(item, query->Position, page, out int otherFrom, out int otherTo);
+        return otherFrom == from && otherTo == to && query->Pages[page] == slot;
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Page1<TLanes>(in AttentionItem item, int page, int query, int from, int to, float* sum, float* maximum, float* total, float* scores)
+    private static void Page1<TLanes>(in AttentionItem item, int slot, float* q, int from, int to, float* sum, float* maximum, float* total, float* scores)
         where TLanes : struct, ILanes<TLanes>
     {
-        float* keys = item.Keys + item.Pages[page] * item.PageStride;
-        float* q = Query(item, query);
+        float* keys = item.Keys + slot * item.PageStride;
         TLanes low = TLanes.Zero, high = TLanes.Zero;
         for (int d = 0; d < item.HeadLength; d++, keys += PageTokens)
         {
@@ -159,7 +211,7 @@ internal static unsafe class Attention
         TLanes.Store(low, scores);
         TLanes.Store(high, scores + 16);
         float rescale = Weigh<TLanes>(item, scores, from, to, maximum, total);
-        float* values = item.Values + item.Pages[page] * item.PageStride;
+        float* values = item.Values + slot * item.PageStride;
         TLanes factor = TLanes.Broadcast(rescale);
         for (int d = 0; d < item.ValueLength; d += 16)
         {
@@ -181,13 +233,13 @@ internal static unsafe class Attention
 
     /// <summary>As four <see cref="Page1"/>, reading keys and values once.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Page4<TLanes>(in AttentionItem item, int page, int query, int from, int to, float* sum, float* maxima, float* totals, float* scores)
+    private static void Page4<TLanes>(in AttentionItem item, int slot, Query* queries, int from, int to, float* sum, float* maxima, float* totals, float* scores)
         where TLanes : struct, ILanes<TLanes>
     {
-        float* q0 = Query(item, query), q1 = Query(item, query + 1), q2 = Query(item, query + 2), q3 = Query(item, query + 3);
+        float* q0 = queries[0].Values, q1 = queries[1].Values, q2 = queries[2].Values, q3 = queries[3].Values;
         for (int half = 0; half < PageTokens; half += 16)
         {
-            float* keys = item.Keys + item.Pages[page] * item.PageStride + half;
+            float* keys = item.Keys + slot * item.PageStride + half;
             TLanes s0 = TLanes.Zero, s1 = TLanes.Zero, s2 = TLanes.Zero, s3 = TLanes.Zero;
             for (int d = 0; d < item.HeadLength; d++, keys += PageTokens)
             {
@@ -206,7 +258,7 @@ internal static unsafe class Attention
 
         float* factors = stackalloc float[Together];
         for (int i = 0; i < Together; i++) factors[i] = Weigh<TLanes>(item, scores + i * PageTokens, from, to, maxima + i, totals + i);
-        float* values = item.Values + item.Pages[page] * item.PageStride;
+        float* values = item.Values + slot * item.PageStride;
         AddValues4<TLanes>(values, item.ValueLength, from, to, scores, factors, sum);
         if (item.ValueLength % 16 != 0) AddLastValues4<TLanes>(values, item.ValueLength, from, to, scores, factors, sum);
     }

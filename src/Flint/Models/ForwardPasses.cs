@@ -106,22 +106,24 @@ internal readonly unsafe struct ForwardPasses
             while ((taken = Interlocked.Increment(ref s->NextItem) - 1) < items)
             {
                 int tile = s->Tiles - 1 - taken / s->KvHeads, head = taken % s->KvHeads;
-                int row = s->TileRows[tile];
                 var item = new AttentionItem
                 {
-                    Pages = s->Pages + s->RowSequences[row] * s->PagesPerSequence,
+                    Rows = s->TileRows + s->TileStarts[tile],
+                    RowCount = s->TileStarts[tile + 1] - s->TileStarts[tile],
+                    Positions = s->Positions,
+                    RowSequences = s->RowSequences,
+                    Pages = s->Pages,
+                    PagesPerSequence = s->PagesPerSequence,
                     Keys = s->Keys + (long)head * s->HeadLength * Attention.PageTokens,
                     Values = s->Values + (long)head * s->ValueLength * Attention.PageTokens,
                     PageStride = s->PageStride,
                     QueryStride = s->Heads * s->HeadLength,
                     OutputStride = s->Input.Stride,
-                    Queries = s->Query + ((long)row * s->Heads + head * group) * s->HeadLength,
-                    Outputs = s->Input.Values + (long)row * s->Input.Stride + head * group * s->ValueLength,
-                    Rows = s->TileCounts[tile],
+                    Queries = s->Query + (long)head * group * s->HeadLength,
+                    Outputs = s->Input.Values + head * group * s->ValueLength,
                     Group = group,
                     HeadLength = s->HeadLength,
                     ValueLength = s->ValueLength,
-                    Position = s->Positions[row],
                     Window = s->Window,
                     Scale = s->AttentionScale,
                     Cap = s->AttentionCap,

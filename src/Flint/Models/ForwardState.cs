@@ -74,8 +74,8 @@ internal unsafe struct ForwardState
 
     // Attention's work list.
     public int Tiles;
-    public int* TileRows;
-    public int* TileCounts;
+    public int* TileRows; // row numbers, tile after tile
+    public int* TileStarts; // of each tile in them, and their end
     public int NextItem;
     public float* Scratch;
     public long ScratchFloats;

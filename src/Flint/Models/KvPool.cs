@@ -58,7 +58,7 @@ public sealed unsafe class KvPool : IDisposable
 
         _cached = new bool[pages];
         // Zeroed, so that a slot nobody has written holds a finite number.
-        _memory = NativeBuffer.Of<float>(checked(pages * _pageFloats), zeroed: true);
+        _memory = NativeBuffer.Of<float>(checked(pages * _pageFloats), zeroed: true, hugePages: true);
         _floats = (float*)_memory.Pointer;
     }
 

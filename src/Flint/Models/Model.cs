@@ -209,7 +209,7 @@ public sealed unsafe class Model : IDisposable
         s->AttentionScale = c.AttentionScale;
         s->AttentionCap = c.AttentionCap;
         s->TileRows = _workspace.TileRows;
-        s->TileCounts = _workspace.TileCounts;
+        s->TileStarts = _workspace.TileStarts;
         s->Scratch = _workspace.AttentionScratch;
         s->ScratchFloats = _workspace.AttentionScratchFloats;
         s->Vocabulary = c.VocabularySize;
@@ -237,21 +237,15 @@ public sealed unsafe class Model : IDisposable
         }
 
         _adapters.Begin(this, batch);
-        s->Tiles = 0;
-        int rowsPerTile = Attention.RowsPerItem(Config.Heads / Config.KvHeads);
         for (int i = 0; i < batch.Sequences; i++)
         {
             ReadOnlySpan<int> pages = batch.State(i).Pages;
             if (pages.Length > s->PagesPerSequence)
                 throw new FlintException(FaultSide.Bug, "context_length", $"A sequence of {pages.Length} pages is longer than the model's context of {Config.ContextLength} tokens.");
             pages.CopyTo(new Span<int>(s->Pages + i * s->PagesPerSequence, pages.Length));
-            int first = batch.FirstRow(i), count = batch.RowCount(i);
-            for (int row = 0; row < count; row += rowsPerTile)
-            {
-                s->TileRows[s->Tiles] = first + row;
-                s->TileCounts[s->Tiles++] = Math.Min(rowsPerTile, count - row);
-            }
         }
+
+        AttentionTiles.Make(batch, s, Attention.RowsPerItem(Config.Heads / Config.KvHeads), Threads);
     }
 
     private void AttentionBlock(Batch batch, ForwardState* s, int l)

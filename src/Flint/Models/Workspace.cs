@@ -36,7 +36,7 @@ internal sealed unsafe class Workspace : IDisposable
         Positions = Ints(rows);
         RowSequences = Ints(rows);
         TileRows = Ints(rows);
-        TileCounts = Ints(rows);
+        TileStarts = Ints(rows + 1);
         Pages = Ints((long)o.MaxSequences * PagesPerSequence);
         CosSin = Floats((long)rows * c.RopeDimensions);
         RopeSteps = (double*)Bytes(Math.Max(1, c.RopeDimensions / 2) * sizeof(double));
@@ -86,7 +86,7 @@ internal sealed unsafe class Workspace : IDisposable
 
     public int* TileRows { get; }
 
-    public int* TileCounts { get; }
+    public int* TileStarts { get; }
 
     public int* Pages { get; }
 

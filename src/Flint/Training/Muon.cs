@@ -33,12 +33,15 @@ internal sealed unsafe class Muon : IDisposable
         _team = team;
         // The largest first: threads that take one after the other then end at about the same time.
         _matrices = [.. matrices.OrderByDescending(m => m.Count)];
-        _elements = matrices.Max(m => m.Count);
-        long side = matrices.Max(m => (long)Math.Min(m.Rows, m.Columns));
-        _sides = side * side;
-        long panels = matrices.Max(m => DenseGemm.PanelFloats(Math.Max(m.Rows, m.Columns), Math.Max(m.Rows, m.Columns)));
-        _threadFloats = 2 * _elements + 2 * _sides + panels + DenseGemm.ThreadFloats;
+        (_elements, _sides, _threadFloats) = Sizes([.. matrices.Select(m => (m.Columns, m.Rows))]);
         _memory = NativeBuffer.Of<float>(team.Count * _threadFloats);
+    }
+
+    /// <summary>Bytes of scratch for the matrices among these shapes; norms have 0 rows.</summary>
+    public static long ScratchBytes(IEnumerable<(int Columns, int Rows)> shapes, int threads)
+    {
+        (int, int)[] matrices = [.. shapes.Where(s => s.Rows > 0)];
+        return matrices.Length == 0 ? 0 : threads * Sizes(matrices).ThreadFloats * sizeof(float);
     }
 
     /// <summary>One step of every matrix.</summary>
@@ -74,6 +77,13 @@ internal sealed unsafe class Muon : IDisposable
     }
 
     public void Dispose() => _memory.Dispose();
+
+    private static (long Elements, long Sides, long ThreadFloats) Sizes((int Columns, int Rows)[] matrices)
+    {
+        long elements = matrices.Max(m => (long)m.Columns * m.Rows), side = matrices.Max(m => Math.Min(m.Columns, m.Rows));
+        long panels = matrices.Max(m => DenseGemm.PanelFloats(Math.Max(m.Rows, m.Columns), Math.Max(m.Rows, m.Columns)));
+        return (elements, side * side, 2 * elements + 2 * side * side + panels + DenseGemm.ThreadFloats);
+    }
 
     private static class Bodies<TLanes>
         where TLanes : struct, ILanes<TLanes>

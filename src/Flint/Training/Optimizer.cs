@@ -20,7 +20,7 @@ internal sealed unsafe class Optimizer : IDisposable
     {
         _tensors = tensors;
         _team = team;
-        TrainedTensor[] turned = kind == OptimizerKind.Muon ? [.. tensors.All.Where(IsInner)] : [];
+        TrainedTensor[] turned = kind == OptimizerKind.Muon ? [.. tensors.All.Where(t => t.Rows > 0 && IsInner(t.Name))] : [];
         if (turned.Length > 0) _muon = new Muon(tensors, team, turned);
         var pieces = new List<Piece>();
         foreach (TrainedTensor tensor in tensors.All)
@@ -33,6 +33,10 @@ internal sealed unsafe class Optimizer : IDisposable
         _pieces = [.. pieces];
         _squares = new double[_pieces.Length];
     }
+
+    /// <summary>Bytes beside the tensors that it needs for tensors of these names and shapes.</summary>
+    public static long ScratchBytes(IEnumerable<(string Name, int Columns, int Rows)> tensors, OptimizerKind kind, int threads) =>
+        kind == OptimizerKind.Muon ? Muon.ScratchBytes(tensors.Where(t => IsInner(t.Name)).Select(t => (t.Columns, t.Rows)), threads) : 0;
 
     /// <summary>One step with the gradients at hand.</summary>
     /// <param name="o">The constants.</param>
@@ -68,7 +72,7 @@ internal sealed unsafe class Optimizer : IDisposable
 
     public void Dispose() => _muon?.Dispose();
 
-    private static bool IsInner(TrainedTensor tensor) => tensor.Rows > 0 && tensor.Name.StartsWith("blk.", StringComparison.Ordinal);
+    private static bool IsInner(string name) => name.StartsWith("blk.", StringComparison.Ordinal);
 
     private void Run(delegate*<void*, int, int, void> wide, delegate*<void*, int, int, void> narrow, delegate*<void*, int, int, void> scalar, Job* job) =>
         _team.Run(Isa.Floats == LaneBody.Avx512 ? wide : Isa.Floats == LaneBody.Avx2 ? narrow : scalar, job);

@@ -93,10 +93,12 @@ public sealed unsafe class Trainer : IDisposable
     public static long EstimateBytes(ModelConfig config, TrainerOptions options, LoraOptions? lora = null)
     {
         int threads = options.Threads == 0 ? Environment.ProcessorCount : options.Threads;
-        long trained = lora is null
-            ? DecoderTensors.Of(config, tied: false).Sum(t => t.Elements)
-            : lora.Tensors(config).Sum(t => (long)t.Columns * t.Rows);
-        return 4 * sizeof(float) * trained + TrainingMemory.Bytes(config, Sizes(options, lora, threads));
+        (string Name, int Columns, int Rows)[] trained = lora is null
+            ? [.. DecoderTensors.Of(config, tied: false).Select(t => (t.Name, t.Columns, t.Rows))]
+            : [.. lora.Tensors(config)];
+        return 4 * sizeof(float) * trained.Sum(t => (long)t.Columns * Math.Max(1, t.Rows))
+            + TrainingMemory.Bytes(config, Sizes(options, lora, threads))
+            + Optimizer.ScratchBytes(trained, options.Optimizer, threads);
     }
 
     /// <summary>The shape of the model in a file, for <see cref="EstimateBytes"/>.</summary>

@@ -1,5 +1,7 @@
 using System.Text.Json.Nodes;
 using Flint.App.Serving;
+using Flint.Contemplate;
+using Flint.Models;
 using Flint.Weights;
 
 namespace Flint.App.Tests.Api;
@@ -54,6 +56,43 @@ public sealed class AdapterTests : IAsyncLifetime
         JsonNode[] together = await Task.WhenAll(Enumerable.Range(0, 6).Select(i => _server.AnswerAsync(route, Body(names[i % 3]))));
         Assert.Equal(Enumerable.Range(0, 6).Select(i => Text(alone[i % 3])), together.Select(Text));
         Assert.Equal(names.Order(), _server.Records().Select(r => r.Model).Distinct().Order());
+    }
+
+    [Fact]
+    public async Task Agents_take_turns_with_adapters_and_perspectives()
+    {
+        const string ask = "\"messages\": [{\"role\": \"system\", \"content\": \"be brief\"}, {\"role\": \"user\", \"content\": \"hello the\"}], \"mode\": \"contemplating\", \"include\": [\"contemplation\"], \"seed\": 4";
+        string Body(string own) => $$"""{"model": "tiny:two", {{ask}}, "contemplation": {"agents": 6, "stop_error": 0, "agent_tokens": 16, {{own}} } }""";
+        JsonNode answer = await _server.AnswerAsync("/v1/chat/completions", Body("\"adapters\": [\"tiny\", \"one\", \"tiny:two\"], \"perspectives\": [\"of a cat\", \"of a dog\"]"));
+        var trace = ContemplationTrace.FromJson(answer["contemplation"]!.ToJsonString());
+        Assert.Equal(["tiny", "tiny:one", "tiny:two", "tiny", "tiny:one", "tiny:two"], trace.Agents.Select(a => a.Plan.Adapter));
+        Assert.Equal(["of a cat", "of a dog", "of a cat", "of a dog", "of a cat", "of a dog"], trace.Agents.Select(a => a.Plan.Viewpoint));
+        Assert.All(trace.Agents, a => Assert.Contains(a.Plan.Viewpoint!, _server.Model.Tokenizer.Decode([.. a.Plan.Prompt!]), StringComparison.Ordinal));
+        // Six viewpoints, each prompt paid once; what the agents write is of their adapter.
+        Assert.Equal(trace.Agents.Sum(a => a.Plan.Prompt!.Count), trace.Cost.PromptTokens);
+        Assert.Equal(trace.Cost.PromptTokens, (int)answer["usage"]!["prompt_tokens"]!);
+        Assert.StartsWith("[1, tiny, of a cat] ", (string)answer["choices"]![0]!["message"]!["reasoning_content"]!, StringComparison.Ordinal);
+        var task = new ContemplationTask
+        {
+            Prompt = [.. trace.Prompt],
+            Adapters = _server.Model.Variants.ToDictionary(v => v.Name, v => v.Adapter),
+            Read = events => ChatDraft.Read(_server.Model, new ChatPrompt([.. trace.Prompt], false), [], events),
+        };
+        Assert.Empty(await Replay.RunAsync(_server.Model.Engine, task, trace, TestContext.Current.CancellationToken));
+        ContemplationTask swapped = new()
+        {
+            Prompt = task.Prompt, Read = task.Read,
+            Adapters = new Dictionary<string, ModelAdapter?>(task.Adapters) { ["tiny:one"] = task.Adapters["tiny:two"] },
+        };
+        Assert.NotEmpty(await Replay.RunAsync(_server.Model.Engine, swapped, trace, TestContext.Current.CancellationToken));
+        Assert.Equal("contemplation.adapters[0]", (string?)(await _server.RefusalAsync("/v1/chat/completions", Body("\"adapters\": [\"three\"]"))).Error["param"]);
+        Assert.Equal("contemplation.perspectives[1]", (string?)(await _server.RefusalAsync("/v1/chat/completions", Body("\"perspectives\": [\"a\", 2]"))).Error["param"]);
+
+        // Two viewpoints, six agents: two prompts are paid.
+        answer = await _server.AnswerAsync("/v1/chat/completions", Body("\"perspectives\": [\"of a cat\", \"of a dog\"]"));
+        trace = ContemplationTrace.FromJson(answer["contemplation"]!.ToJsonString());
+        Assert.Equal(trace.Agents.Take(2).Sum(a => a.Plan.Prompt!.Count), (int)answer["usage"]!["prompt_tokens"]!);
+        Assert.All(trace.Agents, a => Assert.Null(a.Plan.Adapter));
     }
 
     [Fact]

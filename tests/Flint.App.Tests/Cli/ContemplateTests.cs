@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using System.Xml.Linq;
 using Flint.App.Cli;
 using Flint.App.Eval;
 using Flint.App.Nano;
@@ -114,6 +115,24 @@ public sealed class ContemplateTests : IDisposable
         Assert.InRange((double)task["ece_cross_fitted"]!, 0, 0.15);
         Assert.Contains("--card", FlintProcess.Run(["eval", "nano", "--mode", "majority", "--card", "x"]).Complaint, StringComparison.Ordinal);
         Assert.Contains("--fit", FlintProcess.Run(["eval", "nano", "--fit", "x"]).Complaint, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_curve_tells_what_more_agents_gain()
+    {
+        string model = _folder.File("m.gguf"), picture = _folder.File("curve.svg");
+        ScriptedModel.Write(model, ScriptedModel.MuseGlimmer, 't', "<|message|>", "12", "<|eot|>");
+        FlintProcess.Result run = FlintProcess.Run(["eval", "nano", "--model", model, "--task", "arithmetic", "--items", "12", "--seed", "4", "--threads", "1", "--curve", picture]);
+        Assert.Equal((0, ""), (run.Code, run.Errors));
+        string[][] rows = [.. run.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Skip(1).Select(row => row.Split(' ', StringSplitOptions.RemoveEmptyEntries))];
+        Assert.Equal(13, rows.Length);
+        Assert.Equal(["greedy", .. Enumerable.Repeat("majority", 6), .. Enumerable.Repeat("contemplating", 6)], rows.Select(row => row[0]));
+        Assert.Equal(["1", "1", "2", "4", "8", "16", "32", "1", "2", "4", "8", "16", "32"], rows.Select(row => row[1]));
+        XElement svg = XElement.Load(picture);
+        Assert.Equal(2 * 13, svg.Descendants().Count(e => e.Name.LocalName == "circle")); // every way in both charts
+        foreach (string label in (string[])["contemplating", "majority of samples", "one answer, greedy"])
+            Assert.Equal(2, svg.Descendants().Count(e => e.Name.LocalName == "text" && e.Value == label));
+        Assert.Contains("--curve", FlintProcess.Run(["eval", "nano", "--curve", "x"]).Complaint, StringComparison.Ordinal);
     }
 
     [Fact]

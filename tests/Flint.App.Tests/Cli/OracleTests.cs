@@ -122,6 +122,9 @@ public sealed class OracleTests : IDisposable
         Assert.Equal(samples[1], json.GetProperty("pp16").GetDouble());
         Assert.Equal(1, json.GetProperty("threads").GetInt32());
 
+        run = FlintProcess.Run(["bench", Model, "-p", "0", "-n", "4", "-d", "40", "-s", "3", "-r", "1", "--json"]);
+        Assert.True(JsonDocument.Parse(run.Output).RootElement.GetProperty("tg4@d40x3").GetDouble() > 0);
+
         run = FlintProcess.Run(["bench", Model, "-p", "0", "-n", "4"]);
         Assert.Contains("tg4", run.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("pp", run.Output, StringComparison.Ordinal);

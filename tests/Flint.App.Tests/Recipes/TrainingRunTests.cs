@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using System.Xml.Linq;
+using Flint.App.Pictures;
 using Flint.App.Recipes;
 using Flint.Dialects;
 using Flint.Tokens;
@@ -47,7 +48,7 @@ public sealed class TrainingRunTests : IDisposable
         Assert.Equal(Enumerable.Range(1, 12), Losses(pieces).Select(row => int.Parse(row.Split(',')[0])));
 
         XElement picture = XElement.Load(Path.Combine(pieces.Folder, "loss.svg"));
-        Assert.Equal(2, picture.Elements().Count(e => e.Name.LocalName == "polyline"));
+        Assert.Equal(2, picture.Descendants().Count(e => e.Name.LocalName == "polyline"));
         using GgufFile quantized = GgufFile.Open(pieces.Quantized[0].Path);
         Assert.Equal(DialectKind.MuseGlimmer, Dialect.Detect(quantized.Metadata.Get<string>("tokenizer.chat_template"), Tokenizer.FromGguf(quantized.Metadata)).Kind);
         Assert.DoesNotContain(quantized.Metadata, pair => pair.Key.StartsWith("training.", StringComparison.Ordinal));
@@ -139,7 +140,7 @@ public sealed class TrainingRunTests : IDisposable
     {
         foreach ((double low, double high) in (ReadOnlySpan<(double, double)>)[(0, 1), (0.3, 7.2), (0, 123_456_789), (2.001, 2.002)])
         {
-            double[] ticks = [.. LossCurve.Ticks(low, high)];
+            double[] ticks = [.. Chart.Ticks(low, high)];
             Assert.InRange(ticks.Length, 3, 9);
             Assert.All(ticks, tick => Assert.InRange(tick, low, high + 1e-9 * high));
         }

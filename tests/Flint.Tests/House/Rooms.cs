@@ -27,8 +27,9 @@ internal static class Rooms
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Api"] = [.. AllOfEngine, "Accounts", "Serving"],
         ["Nano"] = [.. AllOfEngine],
-        ["Recipes"] = [.. AllOfEngine, "Serving", "Nano"],
-        ["Eval"] = [.. AllOfEngine, "Serving", "Nano"],
+        ["Pictures"] = [],
+        ["Recipes"] = [.. AllOfEngine, "Serving", "Nano", "Pictures"],
+        ["Eval"] = [.. AllOfEngine, "Serving", "Nano", "Pictures"],
         ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano", "Eval", "Recipes"],
     };
 

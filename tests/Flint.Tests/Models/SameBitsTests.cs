@@ -94,6 +94,53 @@ public sealed class SameBitsTests : IDisposable
         Assert.Equal(pool.Pages, pool.FreePages);
     }
 
+    /// <summary>Sequences that go on from one prompt step together, in any order and beside strangers, as each would alone.</summary>
+    [Theory]
+    [InlineData("llama", 1)]
+    [InlineData("llama", 3)]
+    [InlineData("muse-glimmer", 2)]
+    public void SequencesThatSharePagesStepTogether(string architecture, int threads)
+    {
+        const int shared = 2 * KvPool.PageTokens + 9, forks = 23, steps = 30;
+        int[] prompt = Tokens(3, shared);
+        int[][] tokens = [.. Enumerable.Range(0, forks).Select(i => prompt.Concat(Tokens(50 + i, steps)).ToArray())];
+        using Model model = Load(architecture, WeightType.Q8_0, threads);
+        int vocabulary = model.Config.VocabularySize;
+        float[][] alone = [.. tokens.Select(t => Runs.Logits(model, t, t.Length))];
+        using var pool = new KvPool(model.Config.KvShape, 4 * forks);
+        var batch = new Batch(128, forks + 2, 128);
+        var first = new SequenceState(pool, Length);
+        Feed(model, batch, first, prompt, 0, shared, null);
+        var states = Enumerable.Range(0, forks).Select(i => new SequenceState(pool, Length)).ToArray();
+        foreach (SequenceState state in states) first.ForkTo(state);
+        var stranger = new SequenceState(pool, Length);
+        var reader = new SequenceState(pool, Length); // of a prompt, two rows a step
+        for (int step = 0; step < steps; step++)
+        {
+            batch.Clear();
+            for (int n = 0; n < forks; n++)
+            {
+                if (n == 11) Row(stranger, Tokens(77, Length), 1);
+                int i = (n * 7 + step) % forks; // another order every time
+                Row(states[i], tokens[i], 1);
+            }
+            Row(reader, Tokens(78, Length), 2);
+            model.Forward(batch);
+            for (int n = 0; n < forks; n++)
+            {
+                int i = (n * 7 + step) % forks;
+                Assert.Equal(alone[i].AsSpan((shared + step) * vocabulary, vocabulary).ToArray(), model.Logits(n < 11 ? n : n + 1).ToArray());
+            }
+        }
+
+        void Row(SequenceState state, int[] text, int count)
+        {
+            Assert.True(state.TryReserve(count));
+            int from = state.Length, sequence = batch.AddSequence(state);
+            for (int t = 0; t < count; t++) batch.Add(sequence, text[from + t], from + t, t == count - 1);
+        }
+    }
+
     /// <summary>The sequence among others of other lengths, its rows between theirs, some of them single steps and some chunks.</summary>
     private static float[] InACrowd(Model model, int[] tokens, int sequences)
     {

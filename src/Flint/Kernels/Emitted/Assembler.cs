@@ -3,12 +3,13 @@ using System.Runtime.InteropServices;
 
 namespace Flint.Kernels;
 
-/// <summary>The general registers that a System V callee may overwrite, by their number in an instruction.</summary>
+/// <summary>The general registers that a System V callee may overwrite, and rbx, which it has to keep, by their number in an instruction.</summary>
 internal enum GeneralRegister
 {
     Rax = 0,
     Rcx = 1,
     Rdx = 2,
+    Rbx = 3,
     Rsi = 6,
     Rdi = 7,
     R8 = 8,
@@ -88,6 +89,18 @@ internal sealed class Assembler
         Int(value);
     }
 
+    public void Push(GeneralRegister register) => Byte(0x50 | Low(register));
+
+    public void Pop(GeneralRegister register) => Byte(0x58 | Low(register));
+
+    /// <summary>prefetcht1: asks for a cache line, into the second level.</summary>
+    public void Prefetch(Address a)
+    {
+        Byte(0x0f);
+        Byte(0x18);
+        Memory(2, a with { Base = (GeneralRegister)Low(a.Base) }, 1);
+    }
+
     public void Lea(GeneralRegister target, Address a) => General(0x8d, target, a);
 
     public void Dec(GeneralRegister target) => General(0xff, 1, target);
@@ -114,6 +127,10 @@ internal sealed class Assembler
     {
         while (Position % bytes != 0) Byte(0xcc);
     }
+
+    /// <summary>The number of a register that an instruction without REX can name.</summary>
+    private static int Low(GeneralRegister register) =>
+        register < GeneralRegister.R8 ? (int)register : throw new ArgumentOutOfRangeException(nameof(register), $"{register} has no encoding here.");
 
     /// <summary>A vector instruction over registers.</summary>
     /// <param name="map">Opcode map.</param>

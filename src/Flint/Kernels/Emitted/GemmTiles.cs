@@ -18,6 +18,9 @@ internal static unsafe class GemmTiles
     /// <summary>Up to so many rows of activations a product waits for its weights, and groups one by one are one forward stream.</summary>
     private const int StreamRows = 8;
 
+    /// <summary>Up to so many tiles over a panel ask ahead for the next one's weights block by block; more would ask for each line often.</summary>
+    private const int AskingPasses = 4;
+
     private const int CacheLineBytes = 64;
 
     /// <summary>Bytes of scratch a thread needs for so many rows of activations: the panel, and the sums of a last group that is not whole.</summary>
@@ -87,15 +90,47 @@ internal static unsafe class GemmTiles
         };
         byte* next = isGroupNext ? unit + groups * groupBytes : unit + chunkBytes + (first + count < blocks ? 0 : (groups - 1) * groupBytes);
         var ahead = new Ahead { Weights = next, Bytes = chunkBytes, GroupBytes = groupBytes, Groups = groups };
-        Tokens(tiles.Entries(TFormat.Type).AsSpan((groups - 1) * tiles.Tokens, tiles.Tokens), arguments, x.Rows, ahead);
+        int passes = (x.Rows + tiles.TokensOf(groups) - 1) / tiles.TokensOf(groups);
+        if (passes <= AskingPasses) AskingTokens(tiles.Entries(TFormat.Type, groups, asks: true), arguments, x.Rows, passes, ahead);
+        else Tokens(tiles.Entries(TFormat.Type, groups, asks: false), arguments, x.Rows, passes, ahead);
         if (!isWhole && first + count == blocks) Gemm.StoreGroup<Lanes512>(sums, x.Rows, p.Output + group * PackedMatrix.GroupRows, p.OutputStride, columns);
     }
 
-    /// <summary>All rows of activations over a panel. Each tile first asks for the sums of the tile after it and for some weights of the next panel.</summary>
+    /// <summary>
+    /// Few rows of activations over a panel: what the next panel is unpacked from comes from memory while these tiles compute. A
+    /// tile asks for the weights of one group.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tokens(ReadOnlySpan<nint> entries, TileArguments arguments, int rows, Ahead ahead)
+    private static void AskingTokens(ReadOnlySpan<nint> entries, TileArguments arguments, int rows, int passes, in Ahead ahead)
     {
-        int passes = (rows + entries.Length - 1) / entries.Length;
+        for (int pass = 0; pass < passes; pass++)
+        {
+            Team.Split(rows, 1, pass, passes, out int row, out int end);
+            int group = pass * ahead.Groups / passes;
+            int first = (group * passes + ahead.Groups - 1) / ahead.Groups, last = ((group + 1) * passes + ahead.Groups - 1) / ahead.Groups;
+            long share = ahead.Bytes / (last - first);
+            arguments.Ahead = ahead.Weights + group * ahead.GroupBytes + (pass - first) * share;
+            arguments.AheadStep = share / arguments.Blocks;
+            Call(entries, ref arguments, end - row);
+        }
+    }
+
+    /// <summary>One tile, and on to the tokens after it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Call(ReadOnlySpan<nint> entries, ref TileArguments arguments, int count)
+    {
+        fixed (TileArguments* pointer = &arguments)
+            ((delegate* unmanaged[SuppressGCTransition]<TileArguments*, void>)entries[count - 1])(pointer); // under a microsecond: no transition
+        arguments.Scales += count * (arguments.ScaleStride / BlockScale.Bytes);
+        arguments.Codes += count * TileCode.CodeStrides * arguments.ScaleStride;
+        arguments.Start = (float*)((byte*)arguments.Start + count * arguments.StartStride);
+        arguments.Sums = (float*)((byte*)arguments.Sums + count * arguments.SumStride);
+    }
+
+    /// <summary>Many rows of activations over a panel. Each tile first asks for the sums of the tile after it and for some weights of the next panel.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Tokens(ReadOnlySpan<nint> entries, TileArguments arguments, int rows, int passes, Ahead ahead)
+    {
         long aheadBytes = ahead.Bytes / passes + CacheLineBytes;
         int count;
         for (int row = 0; row < rows; row += count)
@@ -113,11 +148,7 @@ internal static unsafe class GemmTiles
             }
 
             ahead.Weights += aheadBytes;
-            ((delegate* unmanaged[SuppressGCTransition]<TileArguments*, void>)entries[count - 1])(&arguments); // under a microsecond: no transition
-            arguments.Scales += count * (arguments.ScaleStride / BlockScale.Bytes);
-            arguments.Codes += count * TileCode.CodeStrides * arguments.ScaleStride;
-            arguments.Start = (float*)((byte*)arguments.Start + count * arguments.StartStride);
-            arguments.Sums = (float*)((byte*)arguments.Sums + count * arguments.SumStride);
+            Call(entries, ref arguments, count);
         }
     }
 

@@ -4,8 +4,11 @@ using static Flint.Kernels.GeneralRegister;
 
 namespace Flint.Kernels;
 
-/// <summary>What the code of a tile depends on: groups of 16 rows × tokens, and the traits of a format (<see cref="IPackedCodes"/>).</summary>
-internal readonly record struct TileShape(int Groups, int Tokens, int ScalesPerBlock, int Bias, bool HasOffset)
+/// <summary>
+/// What the code of a tile depends on: groups of 16 rows × tokens, the traits of a format (<see cref="IPackedCodes"/>), and whether it
+/// asks ahead for other weights while it computes.
+/// </summary>
+internal readonly record struct TileShape(int Groups, int Tokens, int ScalesPerBlock, int Bias, bool HasOffset, bool Asks)
 {
     /// <summary>
     /// Bytes of a block in the panel a tile reads: quads [8][group][64 bytes], then scales [half][group][16 floats], then offsets
@@ -17,8 +20,8 @@ internal readonly record struct TileShape(int Groups, int Tokens, int ScalesPerB
 
     public int OffsetsAt => ScalesAt + ScalesPerBlock * Groups * Unpack.QuadBytes;
 
-    public static TileShape Of<TFormat>(int groups, int tokens)
-        where TFormat : struct, IPackedCodes => new(groups, tokens, TFormat.ScalesPerBlock, TFormat.Bias, TFormat.HasOffset);
+    public static TileShape Of<TFormat>(int groups, int tokens, bool asks)
+        where TFormat : struct, IPackedCodes => new(groups, tokens, TFormat.ScalesPerBlock, TFormat.Bias, TFormat.HasOffset, asks);
 }
 
 /// <summary>The one argument of a tile.</summary>
@@ -26,7 +29,7 @@ internal readonly record struct TileShape(int Groups, int Tokens, int ScalesPerB
 internal unsafe struct TileArguments
 {
     public const int PanelAt = 0, CodesAt = 8, ScalesAt = 16, ScaleStrideAt = 24, BlocksAt = 32;
-    public const int StartAt = 40, StartStrideAt = 48, SumsAt = 56, SumStrideAt = 64;
+    public const int StartAt = 40, StartStrideAt = 48, SumsAt = 56, SumStrideAt = 64, AheadAt = 72, AheadStepAt = 80;
 
     /// <summary>The weights of a chunk, block by block (<see cref="TileShape.BlockBytes"/>).</summary>
     [FieldOffset(PanelAt)]
@@ -62,6 +65,14 @@ internal unsafe struct TileArguments
     /// <summary>Bytes from one token's sums to the next.</summary>
     [FieldOffset(SumStrideAt)]
     public long SumStride;
+
+    /// <summary>Weights that a tile which asks ahead asks for.</summary>
+    [FieldOffset(AheadAt)]
+    public byte* Ahead;
+
+    /// <summary>Bytes of these from one block to the next, at most <see cref="TileCode.AheadBytes"/>.</summary>
+    [FieldOffset(AheadStepAt)]
+    public long AheadStep;
 }
 
 /// <summary>
@@ -79,7 +90,11 @@ internal sealed class TileCode
     /// <summary>Scale strides from one token's codes to the next.</summary>
     public const int CodeStrides = Activations.BlockLength / BlockScale.Bytes;
 
-    private const GeneralRegister Arguments = Rdi, Panel = Rsi, Codes = Rdx, Scales = Rcx, Sums = Rax, Blocks = Rax;
+    /// <summary>Bytes that a tile asks ahead for with each block: no format has more.</summary>
+    public const int AheadBytes = (Unpack.Quads + 1) * CacheLineBytes;
+
+    private const int CacheLineBytes = 64;
+    private const GeneralRegister Arguments = Rdi, Panel = Rsi, Codes = Rdx, Scales = Rcx, Sums = Rax, Blocks = Rax, Ahead = Rbx;
     private const GeneralRegister Stride1 = R8, Stride3 = R9, Stride5 = R10, Stride7 = R11;
     private const int VectorRegisters = 32;
     private const int Temporaries = 2;
@@ -111,6 +126,7 @@ internal sealed class TileCode
         to.Add(Panel, shape.BlockBytes);
         to.Add(Codes, Activations.BlockLength);
         to.Add(Scales, BlockScale.Bytes);
+        if (shape.Asks) to.Add(Ahead, new Address(Arguments, TileArguments.AheadStepAt));
         to.Dec(Blocks);
         to.Jnz(loop);
         code.End();
@@ -125,6 +141,12 @@ internal sealed class TileCode
         if (_shape.Tokens > 3) _to.Lea(Stride3, new Address(Stride1, 0, Stride1, 2));
         if (_shape.Tokens > 5) _to.Lea(Stride5, new Address(Stride1, 0, Stride1, 4));
         if (_shape.Tokens > 7) _to.Lea(Stride7, new Address(Stride3, 0, Stride1, 4));
+        if (_shape.Asks)
+        {
+            _to.Push(Ahead);
+            _to.Mov(Ahead, new Address(Arguments, TileArguments.AheadAt));
+        }
+
         ForEachSum(TileArguments.StartAt, TileArguments.StartStrideAt, _to.Load);
         _to.Mov(Blocks, new Address(Arguments, TileArguments.BlocksAt));
     }
@@ -132,6 +154,7 @@ internal sealed class TileCode
     private void End()
     {
         ForEachSum(TileArguments.SumsAt, TileArguments.SumStrideAt, (sum, address) => _to.Store(address, sum));
+        if (_shape.Asks) _to.Pop(Ahead);
         _to.Vzeroupper();
         _to.Ret();
     }
@@ -157,6 +180,7 @@ internal sealed class TileCode
         }
 
         if (_shape.HasOffset) AddOffsets();
+        if (_shape.Asks) _to.Prefetch(new Address(Ahead, Unpack.Quads * CacheLineBytes));
     }
 
     private void StartProducts(int token, int half)
@@ -194,6 +218,7 @@ internal sealed class TileCode
 
     private void AddQuad(int quad)
     {
+        if (_shape.Asks) _to.Prefetch(new Address(Ahead, quad * CacheLineBytes));
         for (int group = 0; group < _shape.Groups; group++) _to.Load(Weights(group), new Address(Panel, (quad * _shape.Groups + group) * VectorBytes));
         for (int token = 0; token < _shape.Tokens; token++)
         {

@@ -3,7 +3,7 @@ using Flint.Memory;
 
 namespace Flint.Kernels;
 
-/// <summary>Emitted tiles of every coded format, for 1 to <see cref="Groups"/> groups of rows and 1 to <see cref="Tokens"/> tokens.</summary>
+/// <summary>Emitted tiles of every coded format, for 1 to <see cref="Groups"/> groups of rows and 1 to <see cref="TokensOf(int)"/> tokens.</summary>
 internal sealed unsafe class TileSet : IDisposable
 {
     private const int BestGroups = 2, BestTokens = 6; // on a Zen 4, whole prompts: see PERF.md
@@ -12,7 +12,7 @@ internal sealed unsafe class TileSet : IDisposable
     private static readonly (TileSet? Tiles, string? Refusal) Emitted = EmitForThisMachine();
 
     private readonly ExecutableMemory _memory;
-    private readonly Dictionary<WeightType, nint[]> _entries;
+    private readonly Dictionary<WeightType, nint[]> _entries; // [asks][group][MaxTokens]
 
     private TileSet(int groups, int tokens, ExecutableMemory memory, Dictionary<WeightType, nint[]> entries)
     {
@@ -31,7 +31,7 @@ internal sealed unsafe class TileSet : IDisposable
     /// <summary>The most groups of 16 rows in a tile.</summary>
     public int Groups { get; }
 
-    /// <summary>The most tokens in a tile.</summary>
+    /// <summary>The most tokens in a tile of several groups.</summary>
     public int Tokens { get; }
 
     public byte* Code => _memory.Pointer;
@@ -57,7 +57,7 @@ internal sealed unsafe class TileSet : IDisposable
         if (memory is null) return null;
         foreach (nint[] tiles in entries.Values)
         {
-            for (int i = 0; i < tiles.Length; i++) tiles[i] += (nint)memory.Pointer;
+            for (int i = 0; i < tiles.Length; i++) tiles[i] = tiles[i] == 0 ? 0 : (nint)memory.Pointer + tiles[i] - 1;
         }
 
         return new TileSet(groups, tokens, memory, entries);
@@ -65,10 +65,12 @@ internal sealed unsafe class TileSet : IDisposable
         void Add<TFormat>()
             where TFormat : struct, IPackedCodes
         {
-            var tiles = new nint[groups * tokens];
+            var tiles = new nint[2 * groups * TileCode.MaxTokens];
             for (int i = 0; i < tiles.Length; i++)
             {
-                var shape = TileShape.Of<TFormat>(i / tokens + 1, i % tokens + 1);
+                int group = i / TileCode.MaxTokens % groups + 1, token = i % TileCode.MaxTokens + 1;
+                if (token > TokensOf(group, tokens)) continue;
+                var shape = TileShape.Of<TFormat>(group, token, asks: i >= tiles.Length / 2);
                 if (!starts.TryGetValue(shape, out int start)) // formats of the same traits share their tiles
                 {
                     code.Align(EntryAlignment);
@@ -76,18 +78,27 @@ internal sealed unsafe class TileSet : IDisposable
                     TileCode.Emit(shape, code);
                 }
 
-                tiles[i] = start;
+                tiles[i] = start + 1; // 0 stands for no tile
             }
 
             entries.Add(TFormat.Type, tiles);
         }
     }
 
-    /// <summary>Entry points for a format: [groups − 1][tokens − 1].</summary>
-    public nint[] Entries(WeightType type) => _entries[type];
+    /// <summary>The most tokens in a tile of so many groups: a single group leaves registers for <see cref="TileCode.MaxTokens"/>.</summary>
+    public int TokensOf(int groups) => TokensOf(groups, Tokens);
+
+    /// <summary>Entry points for a format and so many groups: [tokens − 1].</summary>
+    /// <param name="type">The format.</param>
+    /// <param name="groups">1 to <see cref="Groups"/>.</param>
+    /// <param name="asks">Those that ask ahead for weights.</param>
+    public ReadOnlySpan<nint> Entries(WeightType type, int groups, bool asks) =>
+        _entries[type].AsSpan(((asks ? Groups : 0) + groups - 1) * TileCode.MaxTokens, TokensOf(groups));
 
     /// <summary>Unmaps the code.</summary>
     public void Dispose() => _memory.Dispose();
+
+    private static int TokensOf(int groups, int tokens) => groups == 1 ? TileCode.MaxTokens : tokens;
 
     private static (TileSet? Tiles, string? Refusal) EmitForThisMachine()
     {
