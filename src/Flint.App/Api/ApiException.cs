@@ -2,7 +2,7 @@ using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
 
-/// <summary>A refusal in the OpenAI API's terms: the HTTP status and the fields of its error object.</summary>
+/// <summary>A refusal: the HTTP status, and the fields of the OpenAI API's error object, of which other APIs tell fewer.</summary>
 internal sealed class ApiException : Exception
 {
     private ApiException(int status, string type, string? code, string? parameter, string message, Exception? inner = null)
@@ -25,6 +25,9 @@ internal sealed class ApiException : Exception
 
     /// <summary>The error's <c>param</c>: the path of the field at fault, such as <c>messages[0].content</c>.</summary>
     public string? Parameter { get; }
+
+    /// <summary>The message, with <see cref="Parameter"/> before it where it does not name it.</summary>
+    public string MessageWithPath => Parameter is null || Message.Contains($"'{Parameter}'", StringComparison.Ordinal) ? Message : $"{Parameter}: {Message}";
 
     /// <summary>Seconds after which trying again makes sense; null where it does not.</summary>
     public int? RetryAfter { get; private init; }

@@ -23,26 +23,44 @@ internal static class ApiJson
         await context.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, context.RequestAborted);
     }
 
-    /// <summary>Answers with an error object.</summary>
-    public static Task AnswerErrorAsync(HttpContext context, ApiException error)
+    /// <summary>
+    /// Writes a call's arguments as an object. Where the answer met its limit inside the call they are none, and stand whole in the
+    /// field <c>INVALID_JSON</c>: as text they are at least not lost.
+    /// </summary>
+    public static void WriteInput(Utf8JsonWriter writer, string arguments)
+    {
+        if (IsObject(arguments))
+        {
+            writer.WriteRawValue(arguments);
+            return;
+        }
+
+        writer.WriteStartObject();
+        if (arguments.Length > 0)
+            writer.WriteString("INVALID_JSON"u8, arguments);
+        writer.WriteEndObject();
+    }
+
+    private static bool IsObject(string text)
+    {
+        try
+        {
+            using JsonDocument document = JsonDocument.Parse(text);
+            return document.RootElement.ValueKind == JsonValueKind.Object;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Answers with an error.</summary>
+    public static Task AnswerErrorAsync(HttpContext context, ApiException error, ErrorShape shape, string? requestId)
     {
         if (error.RetryAfter is int seconds)
             context.Response.Headers.RetryAfter = seconds.ToString();
         if (error.Status == StatusCodes.Status401Unauthorized)
             context.Response.Headers.WWWAuthenticate = "Bearer";
-        return AnswerAsync(context, error.Status, error, WriteError);
-    }
-
-    /// <summary>Writes <c>{"error": {...}}</c>.</summary>
-    public static void WriteError(Utf8JsonWriter writer, ApiException error)
-    {
-        writer.WriteStartObject();
-        writer.WriteStartObject("error"u8);
-        writer.WriteString("message"u8, error.Message);
-        writer.WriteString("type"u8, error.Type);
-        writer.WriteString("param"u8, error.Parameter);
-        writer.WriteString("code"u8, error.Code);
-        writer.WriteEndObject();
-        writer.WriteEndObject();
+        return AnswerAsync(context, error.Status, (error, requestId), shape.Write);
     }
 }

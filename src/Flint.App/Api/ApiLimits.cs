@@ -30,6 +30,9 @@ internal static class ApiLimits
     /// <summary>Characters of a tool's name.</summary>
     public const int MaxToolName = 64;
 
+    /// <summary>Characters of a tool's name in the Anthropic API.</summary>
+    public const int MaxAnthropicToolName = 128;
+
     /// <summary>Choices per prompt (<c>n</c>).</summary>
     public const int MaxChoices = 128;
 

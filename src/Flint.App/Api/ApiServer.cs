@@ -47,6 +47,9 @@ public sealed class ApiServer : IAsyncDisposable
         var health = new Health(models, _counters);
         var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
+        var messages = new AnthropicMessages(list);
+        var ollamaModels = new OllamaModels(list);
+        var ollama = new OllamaApi(ollamaModels);
 
         _app.UseRouting();
         _app.Use(gate.InvokeAsync);
@@ -55,8 +58,17 @@ public sealed class ApiServer : IAsyncDisposable
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
         v1.MapGet("/models/{**id}", list.GetAsync);
-        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages"));
-        v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt"));
+        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi));
+        v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
+        v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });
+        v1.MapPost("/messages/count_tokens", messages.CountAsync).WithMetadata(new MeteredRoute("/v1/messages/count_tokens", "req_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });
+        var api = _app.MapGroup("/api");
+        api.MapGet("/version", OllamaApi.VersionAsync);
+        api.MapGet("/tags", ollamaModels.TagsAsync);
+        api.MapGet("/ps", ollamaModels.RunningAsync);
+        api.MapPost("/show", ollamaModels.ShowAsync);
+        api.MapPost("/chat", ollama.ChatAsync).WithMetadata(new MeteredRoute("/api/chat", "chat-", "messages", OllamaApi.Errors) { Dialect = "ollama" });
+        api.MapPost("/generate", ollama.GenerateAsync).WithMetadata(new MeteredRoute("/api/generate", "gen-", "prompt", OllamaApi.Errors) { Dialect = "ollama" });
     }
 
     /// <summary>Where it listens, once started.</summary>

@@ -1,4 +1,4 @@
-using System.Text.Json;
+using System.Security.Cryptography;
 using Flint.App.Serving;
 using Flint.Contemplate;
 using Flint.Dialects;
@@ -30,6 +30,12 @@ internal sealed class ChatTurn
             EosToken = Model.EosText,
             Now = DateTimeOffset.Now,
         };
+        if (request.Conversation.RawPrompt is string raw)
+        {
+            Prompt = new ChatPrompt(Model.Encode(raw), OpensReasoning: false);
+            return;
+        }
+
         ChatPrompt prompt = Model.Encode(Input);
         string? primer = null;
         if (plan.OpensAnswer)
@@ -60,21 +66,28 @@ internal sealed class ChatTurn
     /// <summary>The most tokens of every choice, as they were granted.</summary>
     public int MaxOutput { get; private set; }
 
+    /// <summary>Whether these are fewer than the context leaves, for the sake of a budget.</summary>
+    public bool IsClipped { get; private set; }
+
     /// <summary>The model itself.</summary>
     public ServedModel Model => Variant.Model;
 
     /// <summary>Prepares a turn, and says in the response's headers which mode it has.</summary>
     public static ChatTurn Create(HttpContext context, ChatRequest request, ModelVariant variant, ReasoningMode? byName)
     {
+        RequestMeter meter = RequestMeter.Of(context);
+        meter.SetModel(variant.Name);
         ReasoningMode? mode = request.Mode ?? byName;
         if (mode == ReasoningMode.Contemplating && request.ThinkingBudget is not null)
             throw ApiException.Invalid("thinking_budget", "invalid_value", "Invalid 'thinking_budget': agents that contemplate are limited by 'contemplation.agent_tokens'.");
+        if (request.Generation.Sampling.LogitBias is { } bias)
+            Generation.CheckTokens(variant.Model, bias.Keys, "logit_bias");
         var plan = ModePlan.Of(variant.Model.Dialect, mode, request.Effort, request.ThinkingBudget, request.Conversation.Tools.Count > 0);
         if (plan.Mode is ReasoningMode named)
             context.Response.Headers["x-flint-mode"] = ModePlan.Names[(int)named];
         if (plan.Approximation is string approximation)
             context.Response.Headers["x-flint-mode-approximation"] = approximation;
-        return new ChatTurn(request, variant, plan, RequestMeter.Of(context));
+        return new ChatTurn(request, variant, plan, meter);
     }
 
     /// <summary>Reserves what the turn may use, and hands it to the engine.</summary>
@@ -84,8 +97,9 @@ internal sealed class ChatTurn
     {
         Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, Request.Conversation.Tools.Count > 0);
         int room = Math.Max(1, Model.ContextLength - Prompt.Ids.Length); // the engine refuses a prompt that leaves none
-        MaxOutput = (int)await Meter.ReserveAsync(
-            Variant, Prompt.Ids.Length, Math.Min(Request.MaxTokens, room), Request.Generation.Choices, isElastic: Request.MaxTokens == int.MaxValue);
+        int wanted = Math.Min(Request.MaxTokens, room);
+        MaxOutput = (int)await Meter.ReserveAsync(Variant, Prompt.Ids.Length, wanted, Request.Generation.Choices, isElastic: Request.MaxTokens == int.MaxValue);
+        IsClipped = MaxOutput < wanted;
         Sequence first = Submit(Prompt.Ids, Math.Min(MaxOutput, Plan.Budget ?? int.MaxValue), Request.Generation.Choices, Request.Generation.Sampling);
         Meter.Add(first.Samples);
         return first;
@@ -101,7 +115,7 @@ internal sealed class ChatTurn
         Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, Request.Conversation.Tools.Count > 0);
         foreach (Viewpoint view in task.Viewpoints)
             Meter.CheckModel(view.Adapter ?? Variant.Name);
-        ContemplationOptions options = Request.Contemplation;
+        ContemplationOptions options = Request.Contemplation.Options;
         (long prompts, long output) = ChatContemplation.Most(Model, task, options);
         long granted = await Meter.ReserveAsync(Variant, prompts, output, 1, isElastic: options.MaxTokens == long.MaxValue);
         return granted < output ? options with { MaxTokens = granted } : options;
@@ -125,22 +139,14 @@ internal sealed class ChatTurn
         return next;
     }
 
-    /// <summary>Writes what every answer and chunk begins with, and leaves the object open.</summary>
-    public void WriteHead(Utf8JsonWriter writer, ReadOnlySpan<byte> type)
-    {
-        writer.WriteStartObject();
-        writer.WriteString("id"u8, Meter.Id);
-        writer.WriteString("object"u8, type);
-        writer.WriteNumber("created"u8, Meter.Created);
-        writer.WriteString("model"u8, Variant.Name);
-        writer.WriteString("system_fingerprint"u8, Variant.Fingerprint);
-        if (!Request.TellsMode)
-            return;
-        writer.WriteStartObject("mode"u8);
-        writer.WriteString("name"u8, Plan.Mode is ReasoningMode mode ? ModePlan.Names[(int)mode] : null);
-        writer.WriteString("approximation"u8, Plan.Approximation);
-        writer.WriteEndObject();
-    }
+    /// <summary>A parser of the answer.</summary>
+    /// <param name="into">Receives what the prompt's primer holds, if it holds anything.</param>
+    public ResponseParser CreateParser(List<ResponseDelta> into) => Request.Conversation.RawPrompt is null
+        ? Model.CreateParser(Prompt, Request.Conversation.Tools, NewCallId, into)
+        : Dialect.Detect("", Model.Tokenizer).CreateParser(); // text as it stands
+
+    /// <summary>An id for a call.</summary>
+    public string NewCallId(int index) => Request.CallPrefix + RandomNumberGenerator.GetHexString(24, lowercase: true);
 
     private Sequence Submit(int[] prompt, int maxTokens, int samples, SamplingOptions sampling) => Model.Engine.Submit(new GenerationRequest
     {
@@ -148,7 +154,7 @@ internal sealed class ChatTurn
         Adapter = Variant.Adapter,
         MaxTokens = maxTokens,
         Sampling = sampling,
-        Stop = [.. Request.Generation.Stop, .. Model.ChatStops],
+        Stop = Request.Conversation.RawPrompt is null ? [.. Request.Generation.Stop, .. Model.ChatStops] : Request.Generation.Stop,
         IgnoreEos = Request.Generation.IgnoreEos,
         TopLogprobs = Request.TopLogprobs,
         Samples = samples,

@@ -1,52 +1,39 @@
-using System.Text;
-using System.Text.Json;
 using Flint.App.Serving;
 using Flint.Contemplate;
 using Flint.Dialects;
-using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
 
 /// <summary>
-/// A chat answer in the contemplating mode: what the agents write is told as reasoning, their common answer as content, so that a
-/// client needs to know nothing of agents.
+/// A chat answer in the contemplating mode: what the agents write is reasoning, their common answer is content, so that a client
+/// needs to know nothing of agents.
 /// </summary>
-internal sealed class ContemplatingChat : IDisposable
+/// <param name="turn">What was asked.</param>
+internal sealed class ContemplatingChat(ChatTurn turn)
 {
-    private readonly ChatTurn _turn;
-    private readonly AgentScript _script;
-    private readonly EventStream? _stream;
-    private readonly StringBuilder _reasoning = new();
+    private readonly AgentScript _script = new(turn.Model, turn.Prompt, turn.Request.Conversation.Tools);
 
-    private ContemplatingChat(ChatTurn turn, EventStream? stream)
-    {
-        _turn = turn;
-        _stream = stream;
-        _script = new AgentScript(turn.Model, turn.Prompt, turn.Request.Conversation.Tools);
-    }
+    /// <summary>The answer.</summary>
+    public ChatOutput Output { get; } = new(0);
 
-    private sealed record Answer(ContemplatingChat Chat, ContemplationTrace Trace, IReadOnlyList<ToolCall> Calls, string FinishReason);
-
-    /// <summary>Answers a request.</summary>
-    public static async Task HandleAsync(HttpContext context, ChatTurn turn)
+    /// <summary>Has the agents think and agree.</summary>
+    /// <param name="tell">Told of everything that happens, once it is part of the answer.</param>
+    /// <param name="cancellation">The client has left.</param>
+    public async Task RunAsync(Func<ContemplationEvent, ValueTask> tell, CancellationToken cancellation)
     {
         Refuse(turn.Request);
-        bool streams = turn.Request.Generation.Stream;
-        using var chat = new ContemplatingChat(turn, streams ? new EventStream(context) : null);
+        GenerationFields generation = turn.Request.Generation;
         ContemplationTask task = ChatContemplation.Create(
-            turn.Variant, turn.Input, turn.Request.Generation.Sampling, turn.Request.Generation.Stop, Variety(turn),
-            tell: chat.TellAsync, draftTokens: turn.Request.Contemplation.AgentTokens);
+            turn.Variant, turn.Input, generation.Sampling, generation.Stop, Variety(),
+            tell: news =>
+            {
+                Take(news);
+                return tell(news);
+            },
+            draftTokens: turn.Request.Contemplation.Options.AgentTokens);
         ContemplationOptions options = await turn.ReserveAsync(task);
-        ContemplationTrace trace = await Contemplation.RunAsync(turn.Model.Engine, task, options, TimeProvider.System, context.RequestAborted);
-        Answer answer = chat.Conclude(trace);
-        if (streams)
-            await chat.StreamAsync(answer);
-        else
-            await AnswerAsync(context, answer);
+        Conclude(await Contemplation.RunAsync(turn.Model.Engine, task, options, TimeProvider.System, cancellation));
     }
-
-    /// <inheritdoc/>
-    public void Dispose() => _stream?.Dispose();
 
     private static void Refuse(ChatRequest request)
     {
@@ -56,11 +43,13 @@ internal sealed class ContemplatingChat : IDisposable
             throw ApiException.Unsupported("logprobs", "Unsupported value: 'logprobs' in the mode 'contemplating'; include 'contemplation' to see every agent's confidence.");
         if (request.Generation.IgnoreEos)
             throw ApiException.Unsupported("ignore_eos", "Unsupported value: 'ignore_eos' in the mode 'contemplating', in which agents must come to an end.");
+        if (request.Conversation.RawPrompt is not null)
+            throw ApiException.Unsupported("raw", "Unsupported value: 'raw' in the mode 'contemplating', in which agents read a conversation.");
     }
 
-    private static AgentVariety Variety(ChatTurn turn)
+    private AgentVariety Variety()
     {
-        IReadOnlyList<string> names = turn.Request.AgentAdapters;
+        IReadOnlyList<string> names = turn.Request.Contemplation.Adapters;
         var variants = new ModelVariant[names.Count];
         for (int i = 0; i < variants.Length; i++)
         {
@@ -68,182 +57,47 @@ internal sealed class ContemplatingChat : IDisposable
             variants[i] = turn.Model.Variants.FirstOrDefault(v => v.Name == names[i] || (v.Adapter is not null && v.Name == $"{turn.Model.Name}:{names[i]}"))
                 ?? throw JsonFields.InvalidChoice(path, names[i], [.. turn.Model.Variants.Select(v => v.Name)]);
         }
-        return new AgentVariety(turn.Request.Perspectives, variants);
+
+        return new AgentVariety(turn.Request.Contemplation.Perspectives, variants);
     }
 
-    private async ValueTask TellAsync(ContemplationEvent news)
+    private void Take(in ContemplationEvent news)
     {
         if (news is { Kind: ContemplationEventKind.AgentStarted, Sequence: { } sequence })
         {
             // A prompt that agents have in common is paid once.
             if (news.SharesPrompt)
-                _turn.Meter.AddSharing(sequence);
+                turn.Meter.AddSharing(sequence);
             else
-                _turn.Meter.Add([sequence]);
+                turn.Meter.Add([sequence]);
         }
 
-        string told = _script.Take(news);
-        if (_stream is null)
-        {
-            _reasoning.Append(told);
-            return;
-        }
-
-        bool begins = news is { Kind: ContemplationEventKind.AgentStarted, Agent.Index: 0 };
-        if (begins)
-            _stream.Write(_turn, WriteRole);
-        if (told.Length > 0)
-            _stream.Write((_turn, told), WriteReasoning);
-        if (_turn.Request.TellsContemplation)
-            _stream.Write((_turn, news), WriteEvent);
-        if (told.Length > 0 || begins || _turn.Request.TellsContemplation)
-            await _stream.FlushAsync();
+        if (_script.Take(news) is { Length: > 0 } told)
+            Output.Add(new ResponseDelta(ResponseDeltaKind.Reasoning, told));
     }
 
-    private Answer Conclude(ContemplationTrace trace)
+    private void Conclude(ContemplationTrace trace)
     {
         // All is reasoning but what the answer's own agent wrote outside its thoughts.
         AgentTrace? speaker = trace.Answer.Agent < 0 ? null : trace.Agents[trace.Answer.Agent];
-        int content = speaker is null ? 0 : Math.Min(speaker.OutputTokens, _turn.Model.Tokenizer.Encode(speaker.Content, addSpecial: false, parseSpecial: false).Length);
-        _turn.Meter.CountReasoning(trace.Cost.OutputTokens - content);
-        _turn.Meter.CountDiscarded(trace.Cost.DiscardedTokens);
-        IReadOnlyList<ToolCall> calls = speaker is { Kind: AnswerKind.Call, Answer: { } call } ? ChatDraft.CallsOf(call) : [];
-        bool ended = speaker?.End == AgentEnd.Finished;
-        return new Answer(this, trace, [.. calls.Select((c, i) => c with { Id = $"call_{_turn.Meter.Id}_{i}" })], !ended ? "length" : calls.Count > 0 ? "tool_calls" : "stop");
-    }
+        int content = speaker is null ? 0 : Math.Min(speaker.OutputTokens, turn.Model.Tokenizer.Encode(speaker.Content, addSpecial: false, parseSpecial: false).Length);
+        turn.Meter.CountReasoning(trace.Cost.OutputTokens - content);
+        turn.Meter.CountDiscarded(trace.Cost.DiscardedTokens);
 
-    private static async Task AnswerAsync(HttpContext context, Answer answer)
-    {
-        ChatTurn turn = answer.Chat._turn;
-        await turn.Meter.SettleAsync(StatusCodes.Status200OK, answer.FinishReason);
-        await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, answer, static (writer, answer) =>
+        if (trace.Answer.Content.Length > 0)
+            Output.Add(new ResponseDelta(ResponseDeltaKind.Content, trace.Answer.Content));
+        if (speaker is { Kind: AnswerKind.Call, Answer: { } calls })
         {
-            ChatTurn turn = answer.Chat._turn;
-            turn.WriteHead(writer, "chat.completion"u8);
-            writer.WriteStartArray("choices"u8);
-            writer.WriteStartObject();
-            writer.WriteNumber("index"u8, 0);
-            writer.WriteStartObject("message"u8);
-            writer.WriteString("role"u8, "assistant"u8);
-            WriteContent(writer, answer);
-            writer.WriteNull("refusal"u8);
-            writer.WriteString("reasoning_content"u8, answer.Chat._reasoning.ToString());
-            writer.WriteEndObject();
-            writer.WriteNull("logprobs"u8);
-            writer.WriteString("finish_reason"u8, answer.FinishReason);
-            writer.WriteEndObject();
-            writer.WriteEndArray();
-            WriteTree(writer, answer);
-            turn.Meter.Usage.Write(writer);
-            writer.WriteEndObject();
-        });
-    }
-
-    private async Task StreamAsync(Answer answer)
-    {
-        await _turn.Meter.SettleAsync(StatusCodes.Status200OK, answer.FinishReason);
-        _stream!.Write(answer, static (writer, answer) => WriteChunk(writer, answer.Chat._turn, answer, WriteContent));
-        _stream.Write(answer, static (writer, answer) =>
-        {
-            ChatTurn turn = answer.Chat._turn;
-            turn.WriteHead(writer, "chat.completion.chunk"u8);
-            WriteChoice(writer, answer, static (_, _) => { }, answer.FinishReason);
-            WriteTree(writer, answer);
-            if (turn.Request.Generation.StreamUsage)
-                writer.WriteNull("usage"u8);
-            writer.WriteEndObject();
-        });
-        if (_turn.Request.Generation.StreamUsage)
-        {
-            _stream.Write(_turn, static (writer, turn) =>
+            foreach (ToolCall call in ChatDraft.CallsOf(calls))
             {
-                turn.WriteHead(writer, "chat.completion.chunk"u8);
-                writer.WriteStartArray("choices"u8);
-                writer.WriteEndArray();
-                turn.Meter.Usage.Write(writer);
-                writer.WriteEndObject();
-            });
+                int index = Output.Calls;
+                Output.Add(new ResponseDelta(ResponseDeltaKind.ToolCallStart, "", index, call.Name, turn.NewCallId(index)));
+                Output.Add(new ResponseDelta(ResponseDeltaKind.ToolCallArguments, call.Arguments, index));
+                Output.Add(new ResponseDelta(ResponseDeltaKind.ToolCallEnd, "", index));
+            }
         }
 
-        _stream.WriteDone();
-        await _stream.FlushAsync();
-    }
-
-    private static void WriteRole(Utf8JsonWriter writer, ChatTurn turn) => WriteChunk(writer, turn, turn, static (writer, _) =>
-    {
-        writer.WriteString("role"u8, "assistant"u8);
-        writer.WriteString("content"u8, ""u8);
-    });
-
-    // Like the chunk that tells the usage, one without choices.
-    private static void WriteEvent(Utf8JsonWriter writer, (ChatTurn Turn, ContemplationEvent News) told)
-    {
-        told.Turn.WriteHead(writer, "chat.completion.chunk"u8);
-        writer.WriteStartArray("choices"u8);
-        writer.WriteEndArray();
-        writer.WritePropertyName("contemplation_event"u8);
-        told.News.WriteTo(writer);
-        writer.WriteEndObject();
-    }
-
-    private static void WriteReasoning(Utf8JsonWriter writer, (ChatTurn Turn, string Text) told) =>
-        WriteChunk(writer, told.Turn, told.Text, static (writer, text) => writer.WriteString("reasoning_content"u8, text));
-
-    private static void WriteChunk<T>(Utf8JsonWriter writer, ChatTurn turn, T state, Action<Utf8JsonWriter, T> delta)
-    {
-        turn.WriteHead(writer, "chat.completion.chunk"u8);
-        WriteChoice(writer, state, delta, null);
-        if (turn.Request.Generation.StreamUsage)
-            writer.WriteNull("usage"u8);
-        writer.WriteEndObject();
-    }
-
-    private static void WriteChoice<T>(Utf8JsonWriter writer, T state, Action<Utf8JsonWriter, T> delta, string? finish)
-    {
-        writer.WriteStartArray("choices"u8);
-        writer.WriteStartObject();
-        writer.WriteNumber("index"u8, 0);
-        writer.WriteStartObject("delta"u8);
-        delta(writer, state);
-        writer.WriteEndObject();
-        writer.WriteNull("logprobs"u8);
-        writer.WriteString("finish_reason"u8, finish);
-        writer.WriteEndObject();
-        writer.WriteEndArray();
-    }
-
-    private static void WriteContent(Utf8JsonWriter writer, Answer answer)
-    {
-        string content = answer.Trace.Answer.Content;
-        if (content.Length == 0 && answer.Calls.Count > 0)
-            writer.WriteNull("content"u8);
-        else
-            writer.WriteString("content"u8, content);
-        if (answer.Calls.Count == 0)
-            return;
-        writer.WriteStartArray("tool_calls"u8);
-        for (int i = 0; i < answer.Calls.Count; i++)
-        {
-            writer.WriteStartObject();
-            if (answer.Chat._stream is not null)
-                writer.WriteNumber("index"u8, i);
-            writer.WriteString("id"u8, answer.Calls[i].Id);
-            writer.WriteString("type"u8, "function"u8);
-            writer.WriteStartObject("function"u8);
-            writer.WriteString("name"u8, answer.Calls[i].Name);
-            writer.WriteString("arguments"u8, answer.Calls[i].Arguments);
-            writer.WriteEndObject();
-            writer.WriteEndObject();
-        }
-
-        writer.WriteEndArray();
-    }
-
-    private static void WriteTree(Utf8JsonWriter writer, Answer answer)
-    {
-        if (!answer.Chat._turn.Request.TellsContemplation)
-            return;
-        writer.WritePropertyName("contemplation"u8);
-        answer.Trace.WriteTo(writer);
+        Output.Trace = trace;
+        Output.FinishReason = speaker?.End != AgentEnd.Finished ? "length" : Output.Calls > 0 ? "tool_calls" : "stop";
     }
 }

@@ -1,11 +1,22 @@
 using System.IO.Pipelines;
+using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
 
+/// <summary>What a stream of JSON values looks like on the wire.</summary>
+internal enum StreamForm
+{
+    /// <summary>Server-sent events.</summary>
+    Events,
+
+    /// <summary>One value per line.</summary>
+    Lines,
+}
+
 /// <summary>
-/// A response of server-sent events. Chunks are written straight into the response's pipe and leave with the next
+/// A response that comes as a stream of JSON values. Chunks are written straight into the response's pipe and leave with the next
 /// <see cref="FlushAsync"/>. Used by one writer at a time.
 /// </summary>
 internal sealed class EventStream : IDisposable
@@ -13,34 +24,51 @@ internal sealed class EventStream : IDisposable
     private readonly HttpContext _context;
     private readonly PipeWriter _pipe;
     private readonly Utf8JsonWriter _json;
+    private readonly StreamForm _form;
 
     /// <summary>Begins the response; its headers leave with the first flush.</summary>
     /// <param name="context">The request.</param>
+    /// <param name="form">What it looks like.</param>
     /// <param name="begun">Whether the response has begun already, and this goes on with it.</param>
-    public EventStream(HttpContext context, bool begun = false)
+    public EventStream(HttpContext context, StreamForm form = StreamForm.Events, bool begun = false)
     {
         _context = context;
+        _form = form;
         _pipe = context.Response.BodyWriter;
         _json = new Utf8JsonWriter(_pipe, ApiJson.Options);
         if (begun)
             return;
         context.Response.StatusCode = StatusCodes.Status200OK;
-        context.Response.ContentType = "text/event-stream; charset=utf-8";
+        context.Response.ContentType = form == StreamForm.Events ? "text/event-stream; charset=utf-8" : "application/x-ndjson";
         context.Response.Headers.CacheControl = "no-cache";
         context.Response.Headers["X-Accel-Buffering"] = "no"; // or a proxy such as nginx holds the stream back
     }
 
-    /// <summary>Writes one event whose data is the JSON that <paramref name="write"/> writes.</summary>
-    public void Write<T>(T state, Action<Utf8JsonWriter, T> write)
+    /// <summary>Writes one value, the JSON that <paramref name="write"/> writes.</summary>
+    public void Write<T>(T state, Action<Utf8JsonWriter, T> write) => Write(null, state, write);
+
+    /// <summary>Writes one value as an event of a name; lines have no names.</summary>
+    public void Write<T>(string? name, T state, Action<Utf8JsonWriter, T> write)
     {
-        Raw("data: "u8);
+        if (_form == StreamForm.Events)
+        {
+            if (name is not null)
+            {
+                Raw("event: "u8);
+                Raw(Encoding.ASCII.GetBytes(name));
+                Raw("\n"u8);
+            }
+
+            Raw("data: "u8);
+        }
+
         _json.Reset(_pipe);
         write(_json, state);
         _json.Flush();
-        Raw("\n\n"u8);
+        Raw(_form == StreamForm.Events ? "\n\n"u8 : "\n"u8);
     }
 
-    /// <summary>Writes the event that ends every complete stream.</summary>
+    /// <summary>Writes the event that ends every complete stream of the OpenAI API.</summary>
     public void WriteDone() => Raw("data: [DONE]\n\n"u8);
 
     /// <summary>Sends what was written.</summary>

@@ -30,16 +30,19 @@ internal sealed class Gate(Keys? keys, Metering metering)
     private async Task RunAsync(HttpContext context, RequestDelegate next)
     {
         MeteredRoute? route = context.GetEndpoint()?.Metadata.GetMetadata<MeteredRoute>();
+        var shape = ErrorShape.Of(context.Request, route);
         RequestMeter? meter = null;
         try
         {
-            Key? key = context.Request.Path.StartsWithSegments("/v1") ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
+            Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
             if (route is not null)
             {
                 string id = route.IdPrefix + RandomNumberGenerator.GetHexString(32, lowercase: true);
                 meter = new RequestMeter(metering, id, route, key, context.Response.Headers);
                 context.Features.Set(meter);
                 context.Response.Headers["x-request-id"] = id;
+                if (shape.IdHeader is string header)
+                    context.Response.Headers[header] = id;
             }
 
             await next(context);
@@ -54,11 +57,11 @@ internal sealed class Gate(Keys? keys, Metering metering)
         }
         catch (Exception error)
         {
-            await FailAsync(context, meter, ApiException.From(error, route?.PromptParameter), error);
+            await FailAsync(context, meter, shape, ApiException.From(error, route?.PromptParameter), error);
         }
     }
 
-    private static async Task FailAsync(HttpContext context, RequestMeter? meter, ApiException failure, Exception error)
+    private static async Task FailAsync(HttpContext context, RequestMeter? meter, ErrorShape shape, ApiException failure, Exception error)
     {
         if (failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
             await Console.Error.WriteLineAsync($"flint: {context.Request.Method} {context.Request.Path}: {error}");
@@ -68,13 +71,13 @@ internal sealed class Gate(Keys? keys, Metering metering)
         {
             if (!context.Response.HasStarted)
             {
-                await ApiJson.AnswerErrorAsync(context, failure);
+                await ApiJson.AnswerErrorAsync(context, failure, shape, meter?.Id);
                 return;
             }
 
             // Headers are out: the stream says what happened, and ends without the mark of a complete one.
-            using var stream = new EventStream(context, begun: true);
-            stream.Write(failure, ApiJson.WriteError);
+            using var stream = new EventStream(context, shape.Form, begun: true);
+            stream.Write(shape.Event, (failure, meter?.Id), shape.Write);
             await stream.FlushAsync();
         }
         catch (Exception unsent) when (unsent is OperationCanceledException or IOException)
@@ -104,13 +107,7 @@ internal sealed class Gate(Keys? keys, Metering metering)
             return null;
         }
 
-        string? header = request.Headers.Authorization;
-        if (string.IsNullOrEmpty(header))
-            throw ApiException.Request(StatusCodes.Status401Unauthorized, "invalid_api_key", "You didn't provide an API key. Send it in the Authorization header as a bearer token: Authorization: Bearer YOUR_KEY.");
-        const string scheme = "Bearer ";
-        if (!header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase))
-            throw ApiException.Request(StatusCodes.Status401Unauthorized, "invalid_api_key", "The Authorization header is not of the form: Authorization: Bearer YOUR_KEY.");
-        string secret = header[scheme.Length..].Trim();
+        string secret = SecretOf(request.Headers);
         (Key? key, KeyState state) = keys.Check(secret);
         if (state != KeyState.Works || key is null)
             throw NoEntry(state, secret);
@@ -119,6 +116,17 @@ internal sealed class Gate(Keys? keys, Metering metering)
         if (!key.Scopes.AllowsRoute(path))
             throw RequestMeter.MissingScope("routes", ApiException.Shorten(path), key.Scopes.Routes);
         return key;
+    }
+
+    private static string SecretOf(IHeaderDictionary headers)
+    {
+        string? header = headers.Authorization, key = headers["x-api-key"];
+        if (string.IsNullOrEmpty(header))
+            return key?.Trim() is { Length: > 0 } alone ? alone : throw ApiException.Request(StatusCodes.Status401Unauthorized, "invalid_api_key", "You didn't provide an API key. Send it in the Authorization header as a bearer token: Authorization: Bearer YOUR_KEY. Or send it in the header x-api-key.");
+        const string scheme = "Bearer ";
+        if (!header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase))
+            throw ApiException.Request(StatusCodes.Status401Unauthorized, "invalid_api_key", "The Authorization header is not of the form: Authorization: Bearer YOUR_KEY.");
+        return header[scheme.Length..].Trim();
     }
 
     // Only who has the secret itself is told what became of its key.

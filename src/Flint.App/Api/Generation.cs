@@ -76,8 +76,8 @@ internal static class Generation
     }
 
     /// <summary>The finish reasons of some choices, each once.</summary>
-    public static string Reasons(IEnumerable<Choice> choices) =>
-        string.Join(',', choices.Select(choice => choice.FinishReason).Distinct().Order(StringComparer.Ordinal));
+    public static string Reasons(IEnumerable<string?> reasons) =>
+        string.Join(',', reasons.Distinct().Order(StringComparer.Ordinal));
 
     /// <summary>Refuses token ids outside the vocabulary in a field of the request.</summary>
     public static void CheckTokens(ServedModel model, IEnumerable<int> tokens, string parameter)

@@ -17,16 +17,16 @@ internal sealed class GenerationFields
     public required IReadOnlyList<string> Stop { get; init; }
 
     /// <summary>Choices per prompt.</summary>
-    public required int Choices { get; init; }
+    public int Choices { get; init; } = 1;
 
     /// <summary>Whether to answer with server-sent events.</summary>
     public required bool Stream { get; init; }
 
     /// <summary>Whether the stream ends with a chunk that tells the usage.</summary>
-    public required bool StreamUsage { get; init; }
+    public bool StreamUsage { get; init; }
 
     /// <summary>Whether to go on past the model's end-of-generation tokens.</summary>
-    public required bool IgnoreEos { get; init; }
+    public bool IgnoreEos { get; init; }
 
     /// <summary>Reads the shared fields of a request's body.</summary>
     /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
@@ -48,40 +48,50 @@ internal sealed class GenerationFields
             Stream = stream,
             StreamUsage = streamUsage,
             Choices = body.Int("n", 1, ApiLimits.MaxChoices) ?? 1,
-            Stop = ReadStop(body),
+            Stop = ReadStop(body, "stop"),
             IgnoreEos = body.Flag("ignore_eos") ?? false,
-            Sampling = new SamplingOptions
-            {
-                Temperature = (float)(body.Number("temperature", 0, 2) ?? 1),
-                TopP = (float)(body.Number("top_p", 0, 1) ?? 1),
-                TopK = Math.Max(0, body.Int("top_k", -1, int.MaxValue) ?? 0),
-                MinP = (float)(body.Number("min_p", 0, 1) ?? 0),
-                TypicalP = (float)(body.Number("typical_p", 0, 1) ?? 1),
-                FrequencyPenalty = (float)(body.Number("frequency_penalty", -2, 2) ?? 0),
-                PresencePenalty = (float)(body.Number("presence_penalty", -2, 2) ?? 0),
-                RepetitionPenalty = (float)(body.Number("repetition_penalty", 0.01, 10) ?? 1),
-                LogitBias = ReadLogitBias(body),
-                Seed = body.Long("seed") is long seed ? unchecked((ulong)seed) : null,
-            },
+            Sampling = ReadSampling(body, new SamplingOptions()),
         };
     }
 
-    private static List<string> ReadStop(JsonFields body)
+    /// <summary>Reads how tokens are drawn.</summary>
+    /// <param name="body">Holds the fields.</param>
+    /// <param name="defaults">What holds for absent ones.</param>
+    /// <param name="repetition">The field of the repetition penalty.</param>
+    /// <exception cref="ApiException">A field has a wrong type or value.</exception>
+    public static SamplingOptions ReadSampling(JsonFields body, SamplingOptions defaults, string repetition = "repetition_penalty") => new()
+    {
+        Temperature = (float)(body.Number("temperature", 0, 2) ?? defaults.Temperature),
+        TopP = (float)(body.Number("top_p", 0, 1) ?? defaults.TopP),
+        TopK = Math.Max(0, body.Int("top_k", -1, int.MaxValue) ?? defaults.TopK),
+        MinP = (float)(body.Number("min_p", 0, 1) ?? defaults.MinP),
+        TypicalP = (float)(body.Number("typical_p", 0, 1) ?? defaults.TypicalP),
+        FrequencyPenalty = (float)(body.Number("frequency_penalty", -2, 2) ?? defaults.FrequencyPenalty),
+        PresencePenalty = (float)(body.Number("presence_penalty", -2, 2) ?? defaults.PresencePenalty),
+        RepetitionPenalty = (float)(body.Number(repetition, 0.01, 10) ?? defaults.RepetitionPenalty),
+        PenaltyWindow = defaults.PenaltyWindow,
+        LogitBias = ReadLogitBias(body),
+        Seed = body.Long("seed") is long seed ? unchecked((ulong)seed) : defaults.Seed,
+    };
+
+    /// <summary>Reads stop strings: one, or an array of them.</summary>
+    /// <exception cref="ApiException">The field has a wrong type or value.</exception>
+    public static List<string> ReadStop(JsonFields body, string name)
     {
         var stops = new List<string>();
-        if (!body.TryGet("stop", out JsonElement value))
+        if (!body.TryGet(name, out JsonElement value))
             return stops;
         if (value.ValueKind == JsonValueKind.String)
         {
-            Add(value, "stop");
+            Add(value, body.PathOf(name));
             return stops;
         }
 
         if (value.ValueKind != JsonValueKind.Array)
-            throw JsonFields.WrongType("stop", "a string or an array of strings", value);
+            throw JsonFields.WrongType(body.PathOf(name), "a string or an array of strings", value);
         int index = 0;
-        foreach (JsonElement one in JsonFields.Array(value, "stop", ApiLimits.MaxStops).EnumerateArray())
-            Add(one, $"stop[{index++}]");
+        foreach (JsonElement one in JsonFields.Array(value, body.PathOf(name), ApiLimits.MaxStops).EnumerateArray())
+            Add(one, $"{body.PathOf(name)}[{index++}]");
         return stops;
 
         void Add(JsonElement element, string path)

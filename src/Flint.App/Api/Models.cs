@@ -7,43 +7,38 @@ namespace Flint.App.Api;
 /// <summary><c>GET /v1/models</c> and <c>GET /v1/models/{id}</c>; and the way from a name to a model for the other routes.</summary>
 internal sealed class Models(IReadOnlyList<ServedModel> served)
 {
+    /// <summary>What requests may name: every model, itself and with each of its adapters.</summary>
+    public IEnumerable<ModelVariant> All => served.SelectMany(model => model.Variants);
+
+    /// <summary>Whether there is a model of this name.</summary>
+    public bool Has(string name) => All.Any(variant => variant.Name == name);
+
     /// <summary>The model of this name.</summary>
     /// <exception cref="ApiException">There is none.</exception>
-    public ModelVariant Find(string name)
-    {
-        foreach (ServedModel model in served)
-        {
-            foreach (ModelVariant variant in model.Variants)
-            {
-                if (variant.Name == name)
-                    return variant;
-            }
-        }
-
-        throw ApiException.NoModel(name);
-    }
+    public ModelVariant Find(string name) => All.FirstOrDefault(variant => variant.Name == name) ?? throw ApiException.NoModel(name);
 
     /// <summary>The model of this name, which may end in a mode's: <c>MODEL:contemplating</c>.</summary>
     /// <exception cref="ApiException">There is none.</exception>
     public (ModelVariant Variant, ReasoningMode? Mode) FindWithMode(string name)
     {
         int suffix = name.LastIndexOf(':');
-        bool whole = suffix < 0 || served.Any(model => model.Variants.Any(variant => variant.Name == name)); // an adapter may be named like a mode
+        bool whole = suffix < 0 || Has(name); // an adapter may be named like a mode
         ReasoningMode? mode = whole ? null : ModePlan.Find(name[(suffix + 1)..]);
         return (Find(mode is null ? name : name[..suffix]), mode);
     }
 
-    /// <summary>Lists the models.</summary>
-    public Task ListAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, served, static (writer, models) =>
+    /// <summary>Lists the models, in the shape of the API that is meant.</summary>
+    public Task ListAsync(HttpContext context) => AnthropicMessages.IsMeant(context.Request)
+        ? ApiJson.AnswerAsync(context, StatusCodes.Status200OK, All, AnthropicMessages.WriteModels)
+        : ListOpenAiAsync(context);
+
+    private Task ListOpenAiAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, All, static (writer, variants) =>
     {
         writer.WriteStartObject();
         writer.WriteString("object"u8, "list"u8);
         writer.WriteStartArray("data"u8);
-        foreach (ServedModel model in models)
-        {
-            foreach (ModelVariant variant in model.Variants)
-                Write(writer, variant);
-        }
+        foreach (ModelVariant variant in variants)
+            Write(writer, variant);
         writer.WriteEndArray();
         writer.WriteEndObject();
     });
@@ -52,7 +47,7 @@ internal sealed class Models(IReadOnlyList<ServedModel> served)
     public Task GetAsync(HttpContext context)
     {
         string name = (string?)context.Request.RouteValues["id"] ?? "";
-        return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(name), Write);
+        return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(name), AnthropicMessages.IsMeant(context.Request) ? AnthropicMessages.WriteModel : Write);
     }
 
     private static void Write(Utf8JsonWriter writer, ModelVariant variant)

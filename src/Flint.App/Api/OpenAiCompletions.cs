@@ -80,7 +80,7 @@ internal sealed class OpenAiCompletions(Models models)
     private static async Task AnswerAsync(HttpContext context, Answer answer)
     {
         await Generation.RunAsync(answer.Choices, static _ => ValueTask.CompletedTask, context.RequestAborted);
-        await answer.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(answer.Choices));
+        await answer.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(answer.Choices.Select(choice => choice.FinishReason)));
         await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, answer, static (writer, answer) =>
         {
             WriteHead(writer, answer);
@@ -105,7 +105,7 @@ internal sealed class OpenAiCompletions(Models models)
             return stream.FlushAsync();
         }, context.RequestAborted);
 
-        await answer.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(answer.Choices));
+        await answer.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(answer.Choices.Select(choice => choice.FinishReason)));
         foreach (CompletionChoice choice in answer.Choices)
             stream.Write((answer, choice), WriteChunk);
         if (answer.TellsUsage)

@@ -166,6 +166,18 @@ internal sealed class RequestMeter
         }
     }
 
+    /// <summary>Time until now: in all, on the first prompt, and since its first token.</summary>
+    public (TimeSpan Total, TimeSpan Prompt, TimeSpan Output) Times
+    {
+        get
+        {
+            TimeSpan total = Stopwatch.GetElapsedTime(_start);
+            return _sequences is [{ QueueTime: { } queued, FirstTokenTime: { } first }, ..]
+                ? (total, first - queued, total - TimeSpan.FromMilliseconds(_submittedMs) - first)
+                : (total, default, default);
+        }
+    }
+
     /// <summary>Records the request; a second call does nothing.</summary>
     /// <param name="status">The HTTP status.</param>
     /// <param name="finish">The finish reasons of its choices, or the code of the error.</param>

@@ -17,24 +17,58 @@ public sealed class FuzzTests
         "[{\"type\": \"image_url\", \"image_url\": {\"url\": \"data:\"}}]", "{\"5\": 3}", "\"\\u0000\"", "\"tiny\"", "\"required\"", "[3, 4]",
     ];
 
+    private static readonly Dictionary<string, string[]> Bodies = new()
+    {
+        ["/v1/completions"] =
+        [
+            """{"model": "tiny", "prompt": "hello", "max_tokens": 4, "temperature": 0.7, "n": 1, "logprobs": 2, "echo": true, "stop": ["a", "b"], "stream": false}""",
+            """{"model": "tiny", "prompt": [[3, 4], [5]], "max_tokens": 2, "logit_bias": {"7": 5}, "seed": 3, "stream": true, "stream_options": {"include_usage": true}}""",
+            """{"model": "tiny", "prompt": ["a", "b"], "max_tokens": 0, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "presence_penalty": 1, "frequency_penalty": -1, "suffix": null, "best_of": 1}""",
+        ],
+        ["/v1/chat/completions"] =
+        [
+            """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, "temperature": 0.7, "n": 1, "logprobs": true, "top_logprobs": 2, "stream": false}""",
+            """{"model": "tiny", "messages": [{"role": "system", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": "b", "name": "c"}], "max_completion_tokens": 3, "stream": true, "stream_options": {"include_usage": true}, "stop": "x", "response_format": {"type": "text"}}""",
+            """{"model": "tiny", "messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]}, {"role": "tool", "tool_call_id": "1", "content": "c"}], "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}], "tool_choice": "auto", "parallel_tool_calls": false, "max_tokens": 3, "reasoning_effort": "low", "chat_template_kwargs": {"x": [1, "y"]}}""",
+        ],
+        ["/v1/messages"] =
+        [
+            """{"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}], "temperature": 0.7, "top_k": 5, "stop_sequences": ["x"], "stream": false, "metadata": {"user_id": "u"}}""",
+            """{"model": "tiny", "max_tokens": 3, "system": [{"type": "text", "text": "a"}], "messages": [{"role": "user", "content": [{"type": "text", "text": "b"}]}, {"role": "user", "content": "c"}], "stream": true, "thinking": {"type": "adaptive", "display": "omitted"}, "output_config": {"effort": "low"}}""",
+            """{"model": "tiny", "max_tokens": 3, "messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "tool_use", "id": "1", "name": "f", "input": {"a": [1]}}]}, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "c"}], "is_error": true}]}], "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}}], "tool_choice": {"type": "auto", "disable_parallel_tool_use": true}, "thinking": {"type": "disabled"}}""",
+        ],
+        ["/api/chat"] =
+        [
+            """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "stream": false, "keep_alive": "5m", "options": {"num_predict": 4, "temperature": 0.7, "seed": 3, "stop": ["x"], "repeat_penalty": 1.1, "repeat_last_n": 8}}""",
+            """{"model": "tiny", "messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}], "think": "low", "options": {"num_predict": 3, "top_k": 4, "top_p": 0.5, "min_p": 0.1}, "logprobs": true, "top_logprobs": 1}""",
+            """{"model": "tiny", "messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": "", "thinking": "t", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}, {"role": "tool", "tool_name": "f", "content": "c"}], "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}], "think": false, "stream": false, "options": {"num_predict": 2}}""",
+        ],
+        ["/api/generate"] =
+        [
+            """{"model": "tiny", "prompt": "hello", "system": "a", "stream": false, "options": {"num_predict": 4}}""",
+            """{"model": "tiny", "prompt": "hello", "raw": true, "format": "", "images": [], "context": [], "options": {"num_predict": 2, "num_ctx": 9}}""",
+        ],
+    };
+
+    // The mark of a complete answer, as the last thing in it.
+    private static readonly Dictionary<string, string> Ends = new()
+    {
+        ["/v1/completions"] = "data: [DONE]\n\n",
+        ["/v1/chat/completions"] = "data: [DONE]\n\n",
+        ["/v1/messages"] = "data: {\"type\":\"message_stop\"}\n\n",
+        ["/api/chat"] = "}\n",
+        ["/api/generate"] = "}\n",
+    };
+
     [Theory]
     [InlineData("/v1/completions", 1)]
     [InlineData("/v1/chat/completions", 2)]
+    [InlineData("/v1/messages", 3)]
+    [InlineData("/api/chat", 4)]
+    [InlineData("/api/generate", 5)]
     public async Task Any_body_gets_a_well_formed_answer(string route, int seed)
     {
-        string[] bodies = route == "/v1/completions"
-            ?
-            [
-                """{"model": "tiny", "prompt": "hello", "max_tokens": 4, "temperature": 0.7, "n": 1, "logprobs": 2, "echo": true, "stop": ["a", "b"], "stream": false}""",
-                """{"model": "tiny", "prompt": [[3, 4], [5]], "max_tokens": 2, "logit_bias": {"7": 5}, "seed": 3, "stream": true, "stream_options": {"include_usage": true}}""",
-                """{"model": "tiny", "prompt": ["a", "b"], "max_tokens": 0, "top_p": 0.5, "top_k": 3, "min_p": 0.1, "presence_penalty": 1, "frequency_penalty": -1, "suffix": null, "best_of": 1}""",
-            ]
-            :
-            [
-                """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, "temperature": 0.7, "n": 1, "logprobs": true, "top_logprobs": 2, "stream": false}""",
-                """{"model": "tiny", "messages": [{"role": "system", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": "b", "name": "c"}], "max_completion_tokens": 3, "stream": true, "stream_options": {"include_usage": true}, "stop": "x", "response_format": {"type": "text"}}""",
-                """{"model": "tiny", "messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]}, {"role": "tool", "tool_call_id": "1", "content": "c"}], "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}], "tool_choice": "auto", "parallel_tool_calls": false, "max_tokens": 3, "reasoning_effort": "low", "chat_template_kwargs": {"x": [1, "y"]}}""",
-            ];
+        string[] bodies = Bodies[route];
         await using TestServer server = await TestServer.StartAsync(new ServingOptions { ContextLength = 96, Waiting = 2000 });
         byte[][] mutants = [.. Mutants(bodies, new Random(seed))];
         int refused = 0, answered = 0;
@@ -49,15 +83,18 @@ public sealed class FuzzTests
             {
                 Interlocked.Increment(ref answered);
                 if (response.Content.Headers.ContentType!.MediaType == "application/json")
-                    Assert.True(JsonNode.Parse(text)!["choices"]!.AsArray().Count > 0, shown);
+                    Assert.True(JsonNode.Parse(text)![route.StartsWith("/api", StringComparison.Ordinal) ? "model" : route == "/v1/messages" ? "content" : "choices"] is not null, shown);
                 else
-                    Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
+                    Assert.EndsWith(Ends[route], text, StringComparison.Ordinal);
                 return;
             }
 
             Interlocked.Increment(ref refused);
             Assert.True((int)response.StatusCode is >= 400 and < 500, shown);
-            TestServer.ErrorOf(text);
+            if (route is "/v1/completions" or "/v1/chat/completions")
+                TestServer.ErrorOf(text);
+            else
+                Assert.True(JsonNode.Parse(text)!["error"] is not null, shown);
         });
 
         Assert.True(answered > Rounds / 20 && refused > Rounds / 20, $"{answered} answered, {refused} refused: the mutations are too tame or too wild");

@@ -2,15 +2,18 @@ using System.Diagnostics;
 
 namespace Flint.App.Tests.Api;
 
-/// <summary>The official npm client, unmodified, against the real server; the cases are in <c>tests/clients/openai-node</c>.</summary>
+/// <summary>The official npm clients, unmodified, against the real server; the cases are in <c>tests/clients</c>.</summary>
 public sealed class NodeClientTests
 {
-    [Fact]
-    public async Task The_npm_client_is_content()
+    [Theory]
+    [InlineData("openai-node", "openai", 9)]
+    [InlineData("anthropic-node", "@anthropic-ai/sdk", 8)]
+    [InlineData("ollama-node", "ollama", 7)]
+    public async Task The_npm_client_is_content(string name, string package, int cases)
     {
-        string folder = Path.Combine(TestData.Root, "tests", "clients", "openai-node");
-        if (!Directory.Exists(Path.Combine(folder, "node_modules", "openai")))
-            Assert.Skip("the npm client is not installed: npm ci in tests/clients/openai-node");
+        string folder = Path.Combine(TestData.Root, "tests", "clients", name);
+        if (!Directory.Exists(Path.Combine(folder, "node_modules", package)))
+            Assert.Skip($"the npm client is not installed: npm ci in tests/clients/{name}");
         await using TestServer server = await TestServer.StartAsync();
         var start = new ProcessStartInfo("node") { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true };
         start.ArgumentList.Add("--test");
@@ -32,7 +35,7 @@ public sealed class NodeClientTests
             string output = await node.StandardOutput.ReadToEndAsync();
             await node.WaitForExitAsync();
             Assert.True(node.ExitCode == 0, output + await errors);
-            Assert.Contains("# pass 9", output.Replace("ℹ", "#"), StringComparison.Ordinal);
+            Assert.Contains($"# pass {cases}", output.Replace("ℹ", "#"), StringComparison.Ordinal);
         }
     }
 }

@@ -34,10 +34,13 @@ public sealed class OpenServerTests : IAsyncLifetime
     public async Task It_answers_only_to_names_of_this_machine(string host, HttpStatusCode expected)
     {
         using HttpClient client = _server.NewClient();
-        using HttpRequestMessage request = TestServer.Request("/v1/completions", Body);
-        request.Headers.Host = host;
-        using HttpResponseMessage response = await client.SendAsync(request);
-        Assert.Equal(expected, response.StatusCode);
+        foreach ((string route, string body) in ((string, string)[])[("/v1/completions", Body), ("/api/generate", Body.Replace("\"max_tokens\": 1", "\"options\": {\"num_predict\": 1}"))])
+        {
+            using HttpRequestMessage request = TestServer.Request(route, body);
+            request.Headers.Host = host;
+            using HttpResponseMessage response = await client.SendAsync(request);
+            Assert.Equal(expected, response.StatusCode);
+        }
     }
 
     [Theory]

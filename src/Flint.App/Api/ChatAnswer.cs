@@ -1,0 +1,87 @@
+using Flint.App.Serving;
+using Flint.Contemplate;
+using Flint.Engine;
+using Microsoft.AspNetCore.Http;
+
+namespace Flint.App.Api;
+
+/// <summary>Has a model answer a turn in its mode, and an API tell the answer, whole or as a stream.</summary>
+internal static class ChatAnswer
+{
+    /// <summary>Answers.</summary>
+    public static Task RunAsync(HttpContext context, ChatTurn turn, ChatTeller teller) =>
+        turn.Plan.Mode == ReasoningMode.Contemplating ? ContemplateAsync(context, turn, teller) : GenerateAsync(context, turn, teller);
+
+    private static async Task GenerateAsync(HttpContext context, ChatTurn turn, ChatTeller teller)
+    {
+        Sequence first = await turn.SubmitAsync();
+        List<ChatChoice> choices = [];
+        try
+        {
+            choices.AddRange(first.Samples.Select(sample => new ChatChoice(sample, turn)));
+            ChatOutput[] outputs = [.. choices.Select(choice => choice.Output)];
+            if (!turn.Request.Generation.Stream)
+            {
+                await Generation.RunAsync(choices, static _ => ValueTask.CompletedTask, context.RequestAborted);
+                await TellWholeAsync(context, turn, teller, outputs);
+                return;
+            }
+
+            using var stream = new EventStream(context, teller.Form);
+            teller.Begin(stream, outputs);
+            await stream.FlushAsync();
+            await Generation.RunAsync(choices, choice =>
+            {
+                if (choice.FinishReason is not null)
+                    return ValueTask.CompletedTask; // told below, once it is paid
+                teller.Tell(stream, choice.Output);
+                return stream.FlushAsync();
+            }, context.RequestAborted);
+            await TellEndAsync(stream, turn, teller, outputs);
+        }
+        finally
+        {
+            await Generation.CancelAsync(choices.Count > 0 ? [.. choices.Select(choice => choice.Sequence)] : first.Samples);
+        }
+    }
+
+    private static async Task ContemplateAsync(HttpContext context, ChatTurn turn, ChatTeller teller)
+    {
+        var chat = new ContemplatingChat(turn);
+        if (!turn.Request.Generation.Stream)
+        {
+            await chat.RunAsync(static _ => ValueTask.CompletedTask, context.RequestAborted);
+            await TellWholeAsync(context, turn, teller, [chat.Output]);
+            return;
+        }
+
+        using var stream = new EventStream(context, teller.Form);
+        await chat.RunAsync(news =>
+        {
+            // Until the first agent has started, the request can still be refused.
+            if (news is { Kind: ContemplationEventKind.AgentStarted, Agent.Index: 0 })
+                teller.Begin(stream, [chat.Output]);
+            if (chat.Output.HasNews)
+                teller.Tell(stream, chat.Output);
+            teller.Tell(stream, news);
+            return stream.FlushAsync();
+        }, context.RequestAborted);
+        await TellEndAsync(stream, turn, teller, [chat.Output]);
+    }
+
+    private static async Task TellWholeAsync(HttpContext context, ChatTurn turn, ChatTeller teller, ChatOutput[] outputs)
+    {
+        await SettleAsync(turn, outputs);
+        await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (teller, outputs), static (writer, answer) => answer.teller.WriteWhole(writer, answer.outputs));
+    }
+
+    private static async Task TellEndAsync(EventStream stream, ChatTurn turn, ChatTeller teller, ChatOutput[] outputs)
+    {
+        await SettleAsync(turn, outputs);
+        teller.End(stream, outputs);
+        await stream.FlushAsync();
+    }
+
+    private static Task SettleAsync(ChatTurn turn, ChatOutput[] outputs) =>
+        turn.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(outputs.Select(output => output.FinishReason)));
+}

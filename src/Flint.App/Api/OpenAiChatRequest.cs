@@ -1,0 +1,99 @@
+using System.Text.Json;
+using Flint.App.Serving;
+
+namespace Flint.App.Api;
+
+/// <summary>Reads the body of <c>POST /v1/chat/completions</c>.</summary>
+internal static class OpenAiChatRequest
+{
+    private const string Contemplating = "contemplating";
+
+    private static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max", Contemplating];
+
+    /// <summary>Reads and checks a body.</summary>
+    /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
+    public static ChatRequest Read(JsonElement root)
+    {
+        var body = new JsonFields(root, "");
+        GenerationFields generation = GenerationFields.Read(body);
+        RefuseUnsupported(body);
+
+        bool logprobs = body.Flag("logprobs") ?? false;
+        int? top = body.Int("top_logprobs", 0, ApiLimits.MaxTopLogprobs);
+        if (top is not null && !logprobs)
+            throw ApiException.Invalid("top_logprobs", "invalid_value", "Invalid 'top_logprobs': 'logprobs' must be true to use it.");
+        int? maxTokens = body.Int("max_completion_tokens", 1, int.MaxValue);
+        int? maxTokensOld = body.Int("max_tokens", 1, int.MaxValue);
+        string? effort = body.Choice("reasoning_effort", Efforts);
+        ReasoningMode? mode = ModePlan.Find(body.Choice("mode", ModePlan.Names)) ?? (effort == Contemplating ? ReasoningMode.Contemplating : null);
+        bool tree = ReadInclude(body);
+        return new ChatRequest
+        {
+            Mode = mode,
+            ThinkingBudget = body.Int("thinking_budget", 0, int.MaxValue),
+            Contemplation = ContemplationFields.Read(body, body, generation.Sampling, maxTokens ?? maxTokensOld),
+            TellsMode = tree || body.TryGet("mode", out _),
+            TellsContemplation = tree,
+            Generation = generation,
+            Conversation = OpenAiConversation.Read(body),
+            MaxTokens = maxTokens ?? maxTokensOld ?? int.MaxValue,
+            TopLogprobs = logprobs ? top ?? 0 : -1,
+            ParallelToolCalls = body.Flag("parallel_tool_calls") ?? true,
+            Effort = effort == Contemplating ? null : effort,
+            TemplateVariables = ReadTemplateVariables(body),
+        };
+    }
+
+    private static bool ReadInclude(JsonFields body)
+    {
+        if (body.Array("include", ApiLimits.MaxIncludes) is not JsonElement array)
+            return false;
+        int index = 0;
+        foreach (JsonElement one in array.EnumerateArray())
+        {
+            string path = $"include[{index++}]", value = JsonFields.Text(one, path);
+            if (value != "contemplation")
+                throw JsonFields.InvalidChoice(path, value, ["contemplation"]);
+        }
+
+        return index > 0;
+    }
+
+    // What would change the answer's meaning if it were passed over is refused by name.
+    private static void RefuseUnsupported(JsonFields body)
+    {
+        if (body.Object("response_format") is JsonFields format && format.RequiredText("type") is not "text" and var type)
+        {
+            if (type is "json_object" or "json_schema")
+                throw ApiException.Unsupported("response_format.type", $"Unsupported value: 'response_format.type' is '{type}', and this server cannot yet hold an answer to a grammar. Supported values are: 'text'.");
+            throw JsonFields.InvalidChoice("response_format.type", type, ["text"]);
+        }
+
+        if (body.TryGet("functions", out _))
+            throw ApiException.Unsupported("functions", "Unsupported parameter: 'functions'. Use 'tools' instead.");
+        if (body.TryGet("function_call", out _))
+            throw ApiException.Unsupported("function_call", "Unsupported parameter: 'function_call'. Use 'tool_choice' instead.");
+        if (body.TryGet("audio", out _))
+            throw ApiException.Unsupported("audio", "Unsupported parameter: 'audio'. This server answers with text.");
+        if (body.Array("modalities", 8) is JsonElement modalities)
+        {
+            foreach (JsonElement one in modalities.EnumerateArray())
+            {
+                if (JsonFields.Text(one, "modalities") != "text")
+                    throw ApiException.Unsupported("modalities", "Unsupported value: 'modalities' may only hold 'text'.");
+            }
+        }
+    }
+
+    private static Dictionary<string, object?> ReadTemplateVariables(JsonFields body)
+    {
+        var variables = new Dictionary<string, object?>();
+        if (body.Object("chat_template_kwargs") is JsonFields own)
+        {
+            foreach (JsonProperty property in own.Element.EnumerateObject())
+                variables[property.Name] = ChatConversation.NodeOf(property.Value, $"chat_template_kwargs.{property.Name}");
+        }
+
+        return variables;
+    }
+}
