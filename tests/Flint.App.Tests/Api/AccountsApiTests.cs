@@ -161,6 +161,30 @@ public sealed class AccountsApiTests
         }
     }
 
+    [Theory]
+    [InlineData(Completions, "openai", Short)]
+    [InlineData(Chat, "openai", Ask)]
+    [InlineData("/v1/messages", "anthropic", """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}""")]
+    [InlineData("/api/chat", "ollama", """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "stream": false, "options": {"num_predict": 4}}""")]
+    [InlineData("/api/generate", "ollama", """{"model": "tiny", "prompt": "hello", "stream": false, "options": {"num_predict": 4}}""")]
+    public async Task Every_route_spends_the_budget_and_is_refused_without(string route, string dialect, string body)
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        var owner = new Owner(OwnerKind.Key, server.Key.Id);
+        using HttpResponseMessage first = await server.PostAsync(route, body);
+        Assert.True(first.IsSuccessStatusCode, await first.Content.ReadAsStringAsync());
+        UsageRecord record = Assert.Single(server.Records());
+        Assert.Equal((route, dialect, server.Model.Fingerprint), (record.Endpoint, record.Dialect, record.Fingerprint));
+        Spending spent = Spending.Of(server.Store, owner, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds())[0];
+        Assert.Equal((record.PromptTokens + record.OutputTokens, 0, 0), (spent.SettledTokens, spent.ReservedTokens, spent.Requests));
+
+        Limits.Set(server.Store, owner, new Limits { MonthlyTokens = record.PromptTokens });
+        using HttpResponseMessage refused = await server.PostAsync(route, body);
+        Assert.Equal(HttpStatusCode.TooManyRequests, refused.StatusCode);
+        Assert.Contains("You exceeded your current quota", await refused.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        Assert.Equal(("refused key monthly_tokens", 0), (server.Records()[0].Policy, server.Records()[0].OutputTokens));
+    }
+
     /// <summary><c>FLINT_BUDGET_RUNS</c> sets how often.</summary>
     [Fact]
     public async Task Sixty_four_clients_never_take_more_than_their_key_has()
