@@ -1,3 +1,5 @@
+using Flint.App.Accounts;
+
 namespace Flint.App.Tests;
 
 /// <summary>A folder that is gone after the test.</summary>
@@ -9,8 +11,9 @@ internal sealed class TemporaryFolder : IDisposable
 
     public void Dispose()
     {
-        // Pooled connections keep the accounts open.
-        Microsoft.Data.Sqlite.SqliteConnection.ClearAllPools();
+        // Pooled connections keep the accounts open; those of other tests are in use.
+        using (var connection = new Microsoft.Data.Sqlite.SqliteConnection(Store.ConnectionTo(File(Store.FileName))))
+            Microsoft.Data.Sqlite.SqliteConnection.ClearPool(connection);
         Directory.Delete(Path, recursive: true);
     }
 }

@@ -37,7 +37,16 @@ public sealed record AuditResult(AuditHead Head, string? Fault);
 /// </summary>
 public static class AuditChain
 {
-    private const byte Version = 1; // of the form in which a record is hashed
+    /// <summary>The form in which records are hashed now; each record keeps the number of its own.</summary>
+    internal const int Form = 2;
+
+    // What a record was when the chain began.
+    private const string FirstColumns = """
+        1 AS Form, u.request_id AS RequestId, u.key_id AS KeyId, u.endpoint AS Endpoint, u.model AS Model, u.started AS Started,
+        u.status AS Status, u.finish AS Finish, u.prompt_tokens AS PromptTokens, u.cached_tokens AS CachedTokens,
+        u.output_tokens AS OutputTokens, u.reasoning_tokens AS ReasoningTokens, u.queue_ms AS QueueMs,
+        u.first_token_ms AS FirstTokenMs, u.total_ms AS TotalMs
+        """;
 
     /// <summary>The present head.</summary>
     public static AuditHead Head(Store store)
@@ -56,10 +65,10 @@ public static class AuditChain
         using SqliteTransaction transaction = connection.BeginTransaction(deferred: true); // one state, whatever is written meanwhile
         AuditHead head = Read(connection, transaction), at = new(0, Text(new byte[SHA256.HashSizeInBytes]));
         bool contained = noted is null || noted == at;
-        foreach ((UsageRecord record, byte[]? hash) in Records(connection, transaction))
+        foreach ((UsageRecord record, byte[]? hash) in Records(connection, transaction, Ledger.Columns))
         {
             at = new AuditHead(at.Count + 1, Text(Next(Convert.FromHexString(at.Hash), record)));
-            if (hash is null || Text(hash) != at.Hash)
+            if (hash is null || Text(hash) != at.Hash || !FitsForm(record))
                 return new AuditResult(head, $"Record {at.Count} ({record.RequestId}) is not as it was written, or one before it was removed or added.");
             contained |= noted == at;
         }
@@ -69,30 +78,28 @@ public static class AuditChain
         return new AuditResult(head, contained ? null : $"The ledger does not contain the state {noted}: it was written anew since.");
     }
 
-    /// <summary>Puts records at the end of the chain, within the transaction that inserts them.</summary>
-    /// <returns>Their hashes, in order.</returns>
-    internal static List<byte[]> Extend(SqliteConnection connection, SqliteTransaction transaction, IEnumerable<UsageRecord> records)
+    /// <summary>Puts a record at the end of the chain, within the transaction that inserts it.</summary>
+    /// <returns>Its hash.</returns>
+    internal static byte[] Extend(Statements store, UsageRecord record)
     {
-        AuditHead head = Read(connection, transaction);
-        byte[] hash = Convert.FromHexString(head.Hash);
-        var hashes = new List<byte[]>();
-        foreach (UsageRecord record in records) hashes.Add(hash = Next(hash, record));
-        connection.Execute("UPDATE chain SET records = @count, hash = @hash", new { count = head.Count + hashes.Count, hash }, transaction);
-        return hashes;
+        (long count, byte[] before) = store.Query("SELECT records, hash FROM chain", static row => (row.GetInt64(0), row.GetFieldValue<byte[]>(1)))[0];
+        byte[] hash = Next(before, record);
+        store.Execute("UPDATE chain SET records = ?1, hash = ?2", count + 1, hash);
+        return hash;
     }
 
     /// <summary>Begins the chain over the records there are.</summary>
     internal static void Begin(SqliteConnection connection, SqliteTransaction transaction)
     {
-        connection.Execute("INSERT INTO chain (id, records, hash) VALUES (1, 0, @hash)", new { hash = new byte[SHA256.HashSizeInBytes] }, transaction);
-        UsageRecord[] records = [.. Records(connection, transaction).Select(r => r.Record)];
-        foreach ((UsageRecord record, byte[] hash) in records.Zip(Extend(connection, transaction, records)))
-            connection.Execute("UPDATE usage SET hash = @hash WHERE request_id = @RequestId", new { hash, record.RequestId }, transaction);
+        using var store = new Statements(connection) { Transaction = transaction };
+        store.Execute("INSERT INTO chain (id, records, hash) VALUES (1, 0, ?1)", new byte[SHA256.HashSizeInBytes]);
+        foreach (UsageRecord record in Records(connection, transaction, FirstColumns).Select(r => r.Record).ToArray())
+            store.Execute("UPDATE usage SET hash = ?1 WHERE request_id = ?2", Extend(store, record), record.RequestId);
     }
 
-    private static IEnumerable<(UsageRecord Record, byte[]? Hash)> Records(SqliteConnection connection, SqliteTransaction transaction) =>
+    private static IEnumerable<(UsageRecord Record, byte[]? Hash)> Records(SqliteConnection connection, SqliteTransaction transaction, string columns) =>
         connection.Query<UsageRecord, byte[]?, (UsageRecord, byte[]?)>(
-            $"SELECT {Ledger.Columns}, u.hash AS Hash FROM usage u ORDER BY u.id", (record, hash) => (record, hash), transaction: transaction, buffered: false, splitOn: "Hash");
+            $"SELECT {columns}, u.hash AS Hash FROM usage u ORDER BY u.id", (record, hash) => (record, hash), transaction: transaction, buffered: false, splitOn: "Hash");
 
     private static AuditHead Read(SqliteConnection connection, SqliteTransaction transaction)
     {
@@ -104,7 +111,7 @@ public static class AuditChain
     {
         using var form = new MemoryStream();
         using var writer = new BinaryWriter(form, Encoding.UTF8); // strings with their length before them
-        writer.Write(Version);
+        writer.Write((byte)r.Form);
         writer.Write(before);
         writer.Write(r.RequestId);
         writer.Write(r.KeyId ?? -1);
@@ -120,9 +127,31 @@ public static class AuditChain
         writer.Write(r.QueueMs);
         writer.Write(r.FirstTokenMs);
         writer.Write(r.TotalMs);
+        if (r.Form > 1)
+            WriteSecond(writer, r);
         writer.Flush();
         return SHA256.HashData(form.GetBuffer().AsSpan(0, (int)form.Length));
     }
+
+    private static void WriteSecond(BinaryWriter writer, UsageRecord r)
+    {
+        writer.Write(r.OrganizationId ?? -1);
+        writer.Write(r.ProjectId ?? -1);
+        writer.Write(r.Fingerprint);
+        writer.Write(r.Dialect);
+        writer.Write(r.Mode);
+        writer.Write(r.DiscardedTokens);
+        writer.Write(r.CpuMs);
+        writer.Write(r.Cost);
+        writer.Write(r.Policy);
+    }
+
+    // What a form does not cover must be as the record was without it.
+    private static bool FitsForm(UsageRecord r) => r.Form switch
+    {
+        1 => r is { OrganizationId: null, ProjectId: null, Fingerprint: "", Dialect: "", Mode: "", DiscardedTokens: 0, CpuMs: 0, Cost: 0, Policy: "" },
+        _ => r.Form == Form,
+    };
 
     private static string Text(byte[] hash) => Convert.ToHexStringLower(hash);
 }

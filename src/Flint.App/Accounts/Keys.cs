@@ -9,7 +9,8 @@ namespace Flint.App.Accounts;
 /// <summary>
 /// API keys. A secret is 32 random bytes, shown once when made; the store keeps its SHA-256 only. (A slow password hash
 /// adds nothing where the secret itself has 256 bits.) Looking a key up by its hash compares nothing byte by byte against
-/// the secret, so timing tells an attacker nothing about it.
+/// the secret, so timing tells an attacker nothing about it. A key may have several secrets, so that a new one can be handed
+/// out while the old one still works.
 /// </summary>
 public sealed class Keys(Store store, TimeProvider time)
 {
@@ -24,25 +25,45 @@ public sealed class Keys(Store store, TimeProvider time)
 
     private const int VisibleLength = 16;
 
+    private const string Columns = """
+        k.id AS Id, k.name AS Name, k.created AS Created, k.expires AS Expires, k.disabled AS Disabled, k.revoked AS Revoked,
+        p.id AS ProjectId, p.name AS Project, o.id AS OrganizationId, o.name AS Organization
+        """;
+
+    private const string Owners = "JOIN projects p ON p.id = k.project_id JOIN organizations o ON o.id = p.organization_id";
+
+    private const string Newest = "(SELECT s.prefix FROM secrets s WHERE s.key_id = k.id ORDER BY s.id DESC LIMIT 1) AS Prefix";
+
+    private const string BySecret = $"SELECT {Columns}, s.prefix, k.scopes, s.expires FROM secrets s JOIN keys k ON k.id = s.key_id {Owners} WHERE s.hash = ?1";
+
     /// <summary>Makes a key.</summary>
-    /// <param name="name">Its name, unique among the keys that work.</param>
+    /// <param name="name">Its name, unique among the keys of the project that are not revoked.</param>
+    /// <param name="project">Its project; null for the one that is there from the beginning.</param>
+    /// <param name="expires">When it ends by itself, Unix milliseconds; null for never.</param>
+    /// <param name="scopes">What it may be used for; null for everything.</param>
     /// <returns>The key, and the secret, which is stored nowhere.</returns>
-    /// <exception cref="FlintException">The name is empty, too long, or taken.</exception>
-    public (Key Key, string Secret) Create(string name)
+    /// <exception cref="FlintException">Caller: the name is empty, too long, or taken; the end is past; a scope cannot be understood.</exception>
+    public (Key Key, string Secret) Create(string name, Project? project = null, long? expires = null, KeyScopes? scopes = null)
     {
         name = name.Trim();
         if (name.Length is 0 or > MaxNameLength || name.Any(char.IsControl))
             throw FlintException.Caller("invalid_key_name", $"A key's name has 1 to {MaxNameLength} printable characters.");
-        string secret = SecretPrefix + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
-        string prefix = secret[..VisibleLength];
-        long created = time.GetUtcNow().ToUnixTimeMilliseconds();
+        scopes ??= KeyScopes.All;
+        scopes.Validate();
+        long created = Now;
+        if (expires <= created)
+            throw FlintException.Caller("invalid_expiry", "A key's end is in the future.");
+        project ??= new Organizations(store, time).FindProject($"{Organizations.Default}/{Organizations.Default}");
         using SqliteConnection connection = store.Open();
+        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
         try
         {
             long id = connection.ExecuteScalar<long>(
-                "INSERT INTO keys (name, prefix, hash, created) VALUES (@name, @prefix, @hash, @created); SELECT last_insert_rowid()",
-                new { name, prefix, hash = Hash(secret), created });
-            return (new Key(id, name, prefix, created, null), secret);
+                "INSERT INTO keys (project_id, name, created, expires, scopes) VALUES (@Id, @name, @created, @expires, @scopes); SELECT last_insert_rowid()",
+                new { project.Id, name, created, expires, scopes = scopes.ToString() }, transaction);
+            string secret = AddSecret(connection, transaction, id);
+            transaction.Commit();
+            return (Find(secret)!, secret);
         }
         catch (SqliteException error) when (error.SqliteErrorCode == SQLitePCL.raw.SQLITE_CONSTRAINT)
         {
@@ -54,46 +75,124 @@ public sealed class Keys(Store store, TimeProvider time)
     public IReadOnlyList<Key> List()
     {
         using SqliteConnection connection = store.Open();
-        return [.. connection.Query<Key>("SELECT id, name, prefix, created, revoked FROM keys ORDER BY id")];
+        return Query(connection, $"SELECT {Columns}, {Newest}, k.scopes AS Scopes FROM keys k {Owners} ORDER BY k.id", null);
     }
 
     /// <summary>Whether any key works.</summary>
-    public bool Any()
+    public bool Any() => List().Any(key => key.StateAt(Now) == KeyState.Works);
+
+    /// <summary>The one key that is called so.</summary>
+    /// <param name="handle">Its name, <c>ORGANISATION/PROJECT/NAME</c>, the visible prefix of a secret, or a whole secret.</param>
+    /// <exception cref="FlintException">Caller: no key that is not revoked, or more than one, is called so.</exception>
+    public Key Get(string handle)
     {
         using SqliteConnection connection = store.Open();
-        return connection.ExecuteScalar<bool>("SELECT EXISTS (SELECT 1 FROM keys WHERE revoked IS NULL)");
+        string start = handle.StartsWith(SecretPrefix, StringComparison.Ordinal) && handle.Length > VisibleLength ? handle[..VisibleLength] : handle;
+        List<Key> found = Query(
+            connection,
+            $"""
+            SELECT {Columns}, {Newest}, k.scopes AS Scopes FROM keys k {Owners}
+            WHERE k.revoked IS NULL AND (k.name = @handle OR o.name || '/' || p.name || '/' || k.name = @handle
+                OR EXISTS (SELECT 1 FROM secrets s WHERE s.key_id = k.id AND s.prefix = @start))
+            """,
+            new { handle, start });
+        return found.Count switch
+        {
+            1 => found[0],
+            0 => throw FlintException.Caller("key_not_found", $"No key that works has the name or prefix '{start}'; see flint keys list."),
+            _ => throw FlintException.Caller("key_ambiguous", $"'{start}' stands for {found.Count} keys; give ORGANISATION/PROJECT/NAME or the whole secret instead."),
+        };
+    }
+
+    /// <summary>The secrets of a key, oldest first.</summary>
+    public IReadOnlyList<KeySecret> Secrets(Key key)
+    {
+        using SqliteConnection connection = store.Open();
+        return [.. connection.Query<KeySecret>("SELECT prefix AS Prefix, created AS Created, expires AS Expires FROM secrets WHERE key_id = @Id ORDER BY id", new { key.Id })];
+    }
+
+    /// <summary>Gives a key another secret; the ones before it end after the overlap, or when they would have.</summary>
+    /// <param name="handle">As <see cref="Get"/> takes it.</param>
+    /// <param name="overlap">How long the old ones still work.</param>
+    /// <returns>The key, and the new secret, which is stored nowhere.</returns>
+    public (Key Key, string Secret) Rotate(string handle, TimeSpan overlap)
+    {
+        Key key = Get(handle);
+        using SqliteConnection connection = store.Open();
+        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
+        connection.Execute(
+            "UPDATE secrets SET expires = min(coalesce(expires, @end), @end) WHERE key_id = @Id",
+            new { end = Now + (long)overlap.TotalMilliseconds, key.Id }, transaction);
+        string secret = AddSecret(connection, transaction, key.Id);
+        transaction.Commit();
+        return (key with { Prefix = secret[..VisibleLength] }, secret);
     }
 
     /// <summary>Ends a key; requests with it are refused from the next one on, in running servers too.</summary>
-    /// <param name="nameOrPrefix">Its name, its visible prefix, or the whole secret.</param>
-    /// <exception cref="FlintException">No working key, or more than one, is called so.</exception>
-    public Key Revoke(string nameOrPrefix)
+    /// <param name="handle">As <see cref="Get"/> takes it.</param>
+    public Key Revoke(string handle)
     {
-        using SqliteConnection connection = store.Open();
-        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
-        string start = nameOrPrefix.StartsWith(SecretPrefix, StringComparison.Ordinal) && nameOrPrefix.Length > VisibleLength ? nameOrPrefix[..VisibleLength] : nameOrPrefix;
-        Key[] found = [.. connection.Query<Key>(
-            "SELECT id, name, prefix, created, revoked FROM keys WHERE revoked IS NULL AND (name = @nameOrPrefix OR prefix = @start)",
-            new { nameOrPrefix, start }, transaction)];
-        if (found.Length != 1)
-            throw FlintException.Caller("key_not_found", found.Length == 0
-                ? $"No working key has the name or prefix '{start}'; see flint keys list."
-                : $"'{start}' is the name of one key and the prefix of another; give the whole secret instead.");
-        long revoked = time.GetUtcNow().ToUnixTimeMilliseconds();
-        connection.Execute("UPDATE keys SET revoked = @revoked WHERE id = @Id", new { revoked, found[0].Id }, transaction);
-        transaction.Commit();
-        return found[0] with { Revoked = revoked };
+        Key key = Get(handle) with { Revoked = Now };
+        Execute("UPDATE keys SET revoked = @Revoked WHERE id = @Id", key);
+        return key;
+    }
+
+    /// <summary>Switches a key off or on again, in running servers too.</summary>
+    /// <param name="handle">As <see cref="Get"/> takes it.</param>
+    /// <param name="disabled">Whether it is to be off.</param>
+    public Key Disable(string handle, bool disabled)
+    {
+        Key key = Get(handle) with { Disabled = disabled ? Now : null };
+        Execute("UPDATE keys SET disabled = @Disabled WHERE id = @Id", key);
+        return key;
     }
 
     /// <summary>The working key with this secret, or null.</summary>
-    public Key? Find(string secret)
+    public Key? Find(string secret) => Check(secret) is (Key key, KeyState.Works) ? key : null;
+
+    /// <summary>The key with this secret, and whether it opens.</summary>
+    /// <returns>No key where none has it.</returns>
+    public (Key? Key, KeyState State) Check(string secret)
     {
         if (secret.Length > MaxSecretLength || !secret.StartsWith(SecretPrefix, StringComparison.Ordinal))
-            return null;
-        using SqliteConnection connection = store.Open();
-        return connection.QueryFirstOrDefault<Key>(
-            "SELECT id, name, prefix, created, revoked FROM keys WHERE hash = @hash AND revoked IS NULL", new { hash = Hash(secret) });
+            return (null, KeyState.Unknown);
+        (Key? Key, long? Ends) found = store.Read(reader => reader.Query(BySecret, ReadKey, Hash(secret))).FirstOrDefault();
+        if (found.Key is null)
+            return (null, KeyState.Unknown);
+        KeyState state = found.Key.StateAt(Now);
+        return (found.Key, state == KeyState.Works && found.Ends <= Now ? KeyState.Expired : state);
     }
+
+    private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();
+
+    private string AddSecret(SqliteConnection connection, SqliteTransaction transaction, long key)
+    {
+        string secret = SecretPrefix + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
+        connection.Execute(
+            "INSERT INTO secrets (key_id, prefix, hash, created) VALUES (@key, @prefix, @hash, @created)",
+            new { key, prefix = secret[..VisibleLength], hash = Hash(secret), created = Now }, transaction);
+        return secret;
+    }
+
+    private void Execute(string sql, Key key)
+    {
+        using SqliteConnection connection = store.Open();
+        connection.Execute(sql, new { key.Id, key.Revoked, key.Disabled });
+    }
+
+    private static (Key? Key, long? Ends) ReadKey(SqliteDataReader row) => (
+        new Key
+        {
+            Id = row.GetInt64(0), Name = row.GetString(1), Created = row.GetInt64(2), Expires = Time(row, 3), Disabled = Time(row, 4), Revoked = Time(row, 5),
+            ProjectId = row.GetInt64(6), Project = row.GetString(7), OrganizationId = row.GetInt64(8), Organization = row.GetString(9),
+            Prefix = row.GetString(10), Scopes = KeyScopes.Parse(row.GetString(11)),
+        },
+        Time(row, 12));
+
+    private static long? Time(SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
+
+    private static List<Key> Query(SqliteConnection connection, string sql, object? values) =>
+        [.. connection.Query<Key, string, Key>(sql, (key, scopes) => key with { Scopes = KeyScopes.Parse(scopes) }, values, splitOn: "Scopes")];
 
     private static byte[] Hash(string secret) => SHA256.HashData(Encoding.UTF8.GetBytes(secret));
 }

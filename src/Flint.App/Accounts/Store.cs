@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Dapper;
 using Microsoft.Data.Sqlite;
 
@@ -17,6 +18,7 @@ public sealed class Store
     public const string FileName = "accounts.db";
 
     private readonly string _connection;
+    private readonly ConcurrentBag<Statements> _readers = []; // as many as have read at once
 
     /// <summary>Opens the accounts of a data directory, creating both where absent and migrating an older file.</summary>
     /// <param name="directory">The data directory.</param>
@@ -26,12 +28,12 @@ public sealed class Store
         SQLitePCL.Batteries_V2.Init();
         Directory = System.IO.Path.GetFullPath(directory);
         Path = System.IO.Path.Combine(Directory, FileName);
-        _connection = new SqliteConnectionStringBuilder { DataSource = Path, Pooling = true, DefaultTimeout = 30 }.ToString();
+        _connection = ConnectionTo(Path);
         try
         {
             CreatePrivately();
             using SqliteConnection connection = Open();
-            connection.Execute("PRAGMA journal_mode = WAL");
+            connection.Execute("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = OFF"); // steps rebuild tables that others refer to
             Migrations.Run(connection, Path);
         }
         catch (Exception error) when (error is SqliteException or IOException or UnauthorizedAccessException)
@@ -46,20 +48,59 @@ public sealed class Store
     /// <summary>The database file.</summary>
     public string Path { get; }
 
+    /// <summary>The connection string of a database; it names the pool as well.</summary>
+    internal static string ConnectionTo(string path) => new SqliteConnectionStringBuilder { DataSource = path, Pooling = true, DefaultTimeout = 30 }.ToString();
+
     /// <summary>A connection from the pool, ready for use; the caller disposes it.</summary>
-    public SqliteConnection Open()
+    /// <param name="synced">
+    /// Whether a commit is on the disk when it returns. One that is not is seen by every process at once and outlives this one; the
+    /// loss of power can undo it until <see cref="Sync"/>.
+    /// </param>
+    public SqliteConnection Open(bool synced = true)
     {
         var connection = new SqliteConnection(_connection);
         try
         {
             connection.Open();
-            connection.Execute($"PRAGMA busy_timeout = {BusyTimeoutMilliseconds}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+            connection.Execute($"PRAGMA busy_timeout = {BusyTimeoutMilliseconds}; PRAGMA synchronous = {(synced ? "FULL" : "NORMAL")}; PRAGMA foreign_keys = ON");
             return connection;
         }
         catch
         {
             connection.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Reads with statements that stay prepared, for what every request asks.</summary>
+    internal T Read<T>(Func<Statements, T> read)
+    {
+        Statements reader = _readers.TryTake(out Statements? idle) ? idle : new Statements(Open());
+        try
+        {
+            T result = read(reader);
+            _readers.Add(reader);
+            return result;
+        }
+        catch
+        {
+            reader.Dispose();
+            reader.Connection.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Brings all that is committed to the disk, while others go on writing: nobody waits for this but who asks for it.</summary>
+    public void Sync()
+    {
+        try
+        {
+            using Microsoft.Win32.SafeHandles.SafeFileHandle log = File.OpenHandle(Path + "-wal", FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+            RandomAccess.FlushToDisk(log);
+        }
+        catch (FileNotFoundException)
+        {
+            // Whoever closed the log last has brought it into the database, and that to the disk.
         }
     }
 

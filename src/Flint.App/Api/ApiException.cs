@@ -77,10 +77,12 @@ internal sealed class ApiException : Exception
             case FlintException { Code: "shutting_down" }:
                 return Stopping();
             case FlintException { Side: FaultSide.Limit } fault:
-                return new(StatusCodes.Status429TooManyRequests, "rate_limit_error", fault.Code, null, fault.Message, fault)
+                return new(StatusCodes.Status429TooManyRequests, fault.Code == "insufficient_quota" ? fault.Code : "rate_limit_error", fault.Code, null, fault.Message, fault)
                 {
                     RetryAfter = Math.Max(1, (int)Math.Ceiling(fault.RetryAfter?.TotalSeconds ?? 1)),
                 };
+            case FlintException { Code: "metering_failed" } fault: // what cannot be metered is not answered
+                return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, "The usage of this request cannot be recorded now.", fault) { RetryAfter = 5 };
             case FlintException { Side: FaultSide.Machine } fault:
                 return new(StatusCodes.Status500InternalServerError, "server_error", fault.Code, null, fault.Message, fault);
             default:

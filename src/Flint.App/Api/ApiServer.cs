@@ -18,6 +18,7 @@ public sealed class ApiServer : IAsyncDisposable
 
     private readonly WebApplication _app;
     private readonly Ledger _ledger;
+    private readonly Reservations _reservations;
     private readonly ApiCounters _counters = new();
     private readonly BackgroundResponses _background;
     private readonly IReadOnlyList<ServedModel> _models;
@@ -28,24 +29,27 @@ public sealed class ApiServer : IAsyncDisposable
     /// <param name="options">Where to listen.</param>
     /// <param name="models">The models, names unique. The server's end is theirs: it disposes them.</param>
     /// <param name="store">The accounts.</param>
+    /// <param name="time">The clock of keys, limits and records; the system's where null.</param>
     /// <exception cref="FlintException">Caller: no keys are required and the address is open to other machines, or a name is twice there.</exception>
-    public ApiServer(ApiOptions options, IReadOnlyList<ServedModel> models, Store store)
+    public ApiServer(ApiOptions options, IReadOnlyList<ServedModel> models, Store store, TimeProvider? time = null)
     {
         if (!options.RequireKeys && !IPAddress.IsLoopback(options.Address))
             throw FlintException.Caller("open_server", $"A server without keys listens only on a loopback address, not on {options.Address}.");
         if (models.SelectMany(model => model.Variants).GroupBy(variant => variant.Name).FirstOrDefault(group => group.Count() > 1) is { } twice)
             throw FlintException.Caller("model_name_taken", $"Two models are named '{twice.Key}'; give one another name with --alias.");
         _models = models;
+        time ??= TimeProvider.System;
         _ledger = new Ledger(store);
+        _reservations = new Reservations(_ledger.Writer, time);
         _app = Build(options);
 
-        var gate = new Gate(options.RequireKeys ? new Keys(store, TimeProvider.System) : null, _ledger, _counters);
+        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, time));
         var list = new Models(models);
         var health = new Health(models, _counters);
         var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
         _background = new BackgroundResponses(_counters);
-        var responses = new OpenAiResponses(list, new Responses(store, TimeProvider.System), _background);
+        var responses = new OpenAiResponses(list, new Responses(store, time), _background);
         var messages = new AnthropicMessages(list);
         var ollamaModels = new OllamaModels(list);
         var ollama = new OllamaApi(ollamaModels);
@@ -65,15 +69,15 @@ public sealed class ApiServer : IAsyncDisposable
         v1.MapDelete("/responses/{id}", responses.DeleteAsync);
         v1.MapGet("/responses/{id}/input_items", responses.ListInputAsync);
         v1.MapPost("/responses/{id}/cancel", responses.CancelAsync);
-        v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors));
-        v1.MapPost("/messages/count_tokens", messages.CountAsync).WithMetadata(new MeteredRoute("/v1/messages/count_tokens", "req_", "messages", AnthropicMessages.Errors));
+        v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });
+        v1.MapPost("/messages/count_tokens", messages.CountAsync).WithMetadata(new MeteredRoute("/v1/messages/count_tokens", "req_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });
         var api = _app.MapGroup("/api");
         api.MapGet("/version", OllamaApi.VersionAsync);
         api.MapGet("/tags", ollamaModels.TagsAsync);
         api.MapGet("/ps", ollamaModels.RunningAsync);
         api.MapPost("/show", ollamaModels.ShowAsync);
-        api.MapPost("/chat", ollama.ChatAsync).WithMetadata(new MeteredRoute("/api/chat", "chat-", "messages", OllamaApi.Errors));
-        api.MapPost("/generate", ollama.GenerateAsync).WithMetadata(new MeteredRoute("/api/generate", "gen-", "prompt", OllamaApi.Errors));
+        api.MapPost("/chat", ollama.ChatAsync).WithMetadata(new MeteredRoute("/api/chat", "chat-", "messages", OllamaApi.Errors) { Dialect = "ollama" });
+        api.MapPost("/generate", ollama.GenerateAsync).WithMetadata(new MeteredRoute("/api/generate", "gen-", "prompt", OllamaApi.Errors) { Dialect = "ollama" });
     }
 
     /// <summary>Where it listens, once started.</summary>
@@ -119,6 +123,7 @@ public sealed class ApiServer : IAsyncDisposable
             model.Dispose();
         for (TimeSpan waited = TimeSpan.Zero; _counters.InFlight > 0 && waited < LastWords; waited += TimeSpan.FromMilliseconds(20))
             await Task.Delay(20, CancellationToken.None);
+        await _reservations.DisposeAsync();
         await _ledger.DisposeAsync();
         await _app.DisposeAsync();
     }

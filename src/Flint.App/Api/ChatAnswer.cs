@@ -14,7 +14,7 @@ internal static class ChatAnswer
 
     private static async Task GenerateAsync(HttpContext context, ChatTurn turn, ChatTeller teller)
     {
-        Sequence first = turn.Submit();
+        Sequence first = await turn.SubmitAsync();
         List<ChatChoice> choices = [];
         try
         {

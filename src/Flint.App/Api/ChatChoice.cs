@@ -24,7 +24,7 @@ internal sealed class ChatChoice : Choice
 
     // Where thoughts have a limit.
     private readonly List<int> _written = []; // by the model, or put in its mouth
-    private int _generated; // of these, by the model
+    private int _produced; // by the model in sequences that have ended, those tokens among them that are not read
     private int _thoughts; // of these, thoughts
     private int _legs;
     private bool _isCut; // the thoughts met their limit, and the rest of their sequence is not read
@@ -91,8 +91,9 @@ internal sealed class ChatChoice : Choice
     {
         if (_turn.Plan.Budget is null || _isComplete || ++_legs > MaxLegs || !(_isCut || reason == Engine.FinishReason.Length))
             return null;
+        _produced += Sequence.OutputTokens;
         int[] closing = _parser.IsReasoning ? _turn.Model.EncodeInside(_turn.Model.Dialect.ReasoningClosing!) : [];
-        if (_turn.Continue([.. _written, .. closing], _generated, Index) is not { } next)
+        if (_turn.Continue([.. _written, .. closing], _produced, Index) is not { } next)
             return null;
         _written.AddRange(closing);
         _turn.Model.Push(_parser, closing, _deltas);
@@ -114,7 +115,6 @@ internal sealed class ChatChoice : Choice
         }
 
         _written.Add(token);
-        _generated++;
         return true;
     }
 
@@ -130,7 +130,7 @@ internal sealed class ChatChoice : Choice
         FinishReason = _isCut ? "length" : _isComplete || (reason == "stop" && Output.Calls > 0) ? "tool_calls" : reason;
         Output.FinishReason = FinishReason;
         Output.StopString = _isComplete ? null : Sequence.MatchedStop;
-        Output.IsContextFull = reason == "length" && !_isCut && (_turn.Plan.Budget is null ? Sequence.OutputTokens : _generated) < _request.MaxTokens;
+        Output.IsContextFull = reason == "length" && !_isCut && !_turn.IsClipped && (_turn.Plan.Budget is null ? Sequence.OutputTokens : _produced) < _request.MaxTokens;
     }
 
     private void Apply()

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Flint.App.Serving;
+using Flint.Contemplate;
 using Flint.Dialects;
 using Flint.Engine;
 using Microsoft.AspNetCore.Http;
@@ -62,6 +63,12 @@ internal sealed class ChatTurn
     /// <summary>The conversation in tokens.</summary>
     public ChatPrompt Prompt { get; }
 
+    /// <summary>The most tokens of every choice, as they were granted.</summary>
+    public int MaxOutput { get; private set; }
+
+    /// <summary>Whether these are fewer than the context leaves, for the sake of a budget.</summary>
+    public bool IsClipped { get; private set; }
+
     /// <summary>The model itself.</summary>
     public ServedModel Model => Variant.Model;
 
@@ -83,28 +90,51 @@ internal sealed class ChatTurn
         return new ChatTurn(request, variant, plan, meter);
     }
 
-    /// <summary>Hands it to the engine.</summary>
-    public Sequence Submit()
+    /// <summary>Reserves what the turn may use, and hands it to the engine.</summary>
+    /// <exception cref="ApiException">A scope of the key does not allow it.</exception>
+    /// <exception cref="FlintException">Limit: a limit does not.</exception>
+    public async Task<Sequence> SubmitAsync()
     {
-        Sequence first = Submit(Prompt.Ids, Math.Min(Request.MaxTokens, Plan.Budget ?? int.MaxValue), Request.Generation.Choices, Request.Generation.Sampling);
+        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, Request.Conversation.Tools.Count > 0);
+        int room = Math.Max(1, Model.ContextLength - Prompt.Ids.Length); // the engine refuses a prompt that leaves none
+        int wanted = Math.Min(Request.MaxTokens, room);
+        MaxOutput = (int)await Meter.ReserveAsync(Variant, Prompt.Ids.Length, wanted, Request.Generation.Choices, isElastic: Request.MaxTokens == int.MaxValue);
+        IsClipped = MaxOutput < wanted;
+        Sequence first = Submit(Prompt.Ids, Math.Min(MaxOutput, Plan.Budget ?? int.MaxValue), Request.Generation.Choices, Request.Generation.Sampling);
         Meter.Add(first.Samples);
         return first;
     }
 
+    /// <summary>Reserves what a contemplation of the turn may use.</summary>
+    /// <param name="task">What will be contemplated.</param>
+    /// <returns>How to contemplate, with as many tokens as were granted.</returns>
+    /// <exception cref="ApiException">A scope of the key does not allow it.</exception>
+    /// <exception cref="FlintException">Limit: a limit does not.</exception>
+    public async Task<ContemplationOptions> ReserveAsync(ContemplationTask task)
+    {
+        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, Request.Conversation.Tools.Count > 0);
+        foreach (Viewpoint view in task.Viewpoints)
+            Meter.CheckModel(view.Adapter ?? Variant.Name);
+        ContemplationOptions options = Request.Contemplation.Options;
+        (long prompts, long output) = ChatContemplation.Most(Model, task, options);
+        long granted = await Meter.ReserveAsync(Variant, prompts, output, 1, isElastic: options.MaxTokens == long.MaxValue);
+        return granted < output ? options with { MaxTokens = granted } : options;
+    }
+
     /// <summary>Goes on with a choice whose thoughts have met their limit.</summary>
     /// <param name="written">What was written so far, and what was put in the model's mouth.</param>
-    /// <param name="generated">How many of these the model wrote.</param>
+    /// <param name="produced">Tokens that the model produced, those among them that nothing came of.</param>
     /// <param name="choice">Which choice.</param>
     /// <returns>Null where no tokens are left to go on with.</returns>
-    public Sequence? Continue(IReadOnlyList<int> written, int generated, int choice)
+    public Sequence? Continue(IReadOnlyList<int> written, int produced, int choice)
     {
         int[] prompt = [.. Prompt.Ids, .. written];
-        if (generated >= Request.MaxTokens || prompt.Length >= Model.ContextLength)
+        if (produced >= MaxOutput || prompt.Length >= Model.ContextLength)
             return null;
         SamplingOptions asked = Request.Generation.Sampling;
         // A sequence counts its draws from 0: with the same seed it would repeat those of the one before.
         ulong? seed = asked.Seed is ulong given ? unchecked(given + LegSeed * ((ulong)written.Count + 1) + (ulong)choice) : null;
-        Sequence next = Submit(prompt, Request.MaxTokens == int.MaxValue ? int.MaxValue : Request.MaxTokens - generated, 1, asked.WithSeed(seed));
+        Sequence next = Submit(prompt, MaxOutput - produced, 1, asked.WithSeed(seed));
         Meter.AddSharing(next);
         return next;
     }

@@ -23,12 +23,16 @@ internal sealed class ContemplatingChat(ChatTurn turn)
     {
         Refuse(turn.Request);
         GenerationFields generation = turn.Request.Generation;
-        ContemplationTask task = ChatContemplation.Create(turn.Variant, turn.Input, generation.Sampling, generation.Stop, Variety(), tell: news =>
-        {
-            Take(news);
-            return tell(news);
-        });
-        Conclude(await Contemplation.RunAsync(turn.Model.Engine, task, turn.Request.Contemplation.Options, TimeProvider.System, cancellation));
+        ContemplationTask task = ChatContemplation.Create(
+            turn.Variant, turn.Input, generation.Sampling, generation.Stop, Variety(),
+            tell: news =>
+            {
+                Take(news);
+                return tell(news);
+            },
+            draftTokens: turn.Request.Contemplation.Options.AgentTokens);
+        ContemplationOptions options = await turn.ReserveAsync(task);
+        Conclude(await Contemplation.RunAsync(turn.Model.Engine, task, options, TimeProvider.System, cancellation));
     }
 
     private static void Refuse(ChatRequest request)
@@ -78,6 +82,7 @@ internal sealed class ContemplatingChat(ChatTurn turn)
         AgentTrace? speaker = trace.Answer.Agent < 0 ? null : trace.Agents[trace.Answer.Agent];
         int content = speaker is null ? 0 : Math.Min(speaker.OutputTokens, turn.Model.Tokenizer.Encode(speaker.Content, addSpecial: false, parseSpecial: false).Length);
         turn.Meter.CountReasoning(trace.Cost.OutputTokens - content);
+        turn.Meter.CountDiscarded(trace.Cost.DiscardedTokens);
 
         if (trace.Answer.Content.Length > 0)
             Output.Add(new ResponseDelta(ResponseDeltaKind.Content, trace.Answer.Content));

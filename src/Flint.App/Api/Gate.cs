@@ -9,7 +9,7 @@ namespace Flint.App.Api;
 /// What every request passes, once, above all routes: counting, the key, the meter, and the one place where a failure becomes
 /// an answer. A route below it only says what is right.
 /// </summary>
-internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
+internal sealed class Gate(Keys? keys, Metering metering)
 {
     /// <summary>The status of a request whose answer nobody waited for.</summary>
     public const int ClientClosedRequest = 499;
@@ -17,14 +17,14 @@ internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
     /// <summary>Takes one request through the routes.</summary>
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
-        counters.Enter();
+        metering.Counters.Enter();
         try
         {
             await RunAsync(context, next);
         }
         finally
         {
-            counters.Leave();
+            metering.Counters.Leave();
         }
     }
 
@@ -35,13 +35,13 @@ internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
         RequestMeter? meter = null;
         try
         {
-            Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) ? Admit(context.Request) : null;
+            Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
             if (key is not null)
                 context.Features.Set(key); // for what belongs to one key alone
             if (route is not null)
             {
                 string id = route.IdPrefix + RandomNumberGenerator.GetHexString(32, lowercase: true);
-                meter = new RequestMeter(ledger, counters, id, route.Path, key?.Id);
+                meter = new RequestMeter(metering, id, route, key, context.Response.Headers);
                 context.Features.Set(meter);
                 context.Response.Headers["x-request-id"] = id;
                 if (shape.IdHeader is string header)
@@ -102,7 +102,7 @@ internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
         }
     }
 
-    private Key? Admit(HttpRequest request)
+    private Key? Admit(HttpRequest request, string path)
     {
         if (keys is null)
         {
@@ -111,8 +111,14 @@ internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
         }
 
         string secret = SecretOf(request.Headers);
-        return keys.Find(secret)
-            ?? throw ApiException.Request(StatusCodes.Status401Unauthorized, "invalid_api_key", $"Incorrect API key provided: {Mask(secret)}.");
+        (Key? key, KeyState state) = keys.Check(secret);
+        if (state != KeyState.Works || key is null)
+            throw NoEntry(state, secret);
+        if (!key.Scopes.AllowsAddress(request.HttpContext.Connection.RemoteIpAddress))
+            throw RequestMeter.MissingScope("addresses", $"the address {request.HttpContext.Connection.RemoteIpAddress}", key.Scopes.Addresses);
+        if (!key.Scopes.AllowsRoute(path))
+            throw RequestMeter.MissingScope("routes", ApiException.Shorten(path), key.Scopes.Routes);
+        return key;
     }
 
     private static string SecretOf(IHeaderDictionary headers)
@@ -124,6 +130,19 @@ internal sealed class Gate(Keys? keys, Ledger ledger, ApiCounters counters)
         if (!header.StartsWith(scheme, StringComparison.OrdinalIgnoreCase))
             throw ApiException.Request(StatusCodes.Status401Unauthorized, "invalid_api_key", "The Authorization header is not of the form: Authorization: Bearer YOUR_KEY.");
         return header[scheme.Length..].Trim();
+    }
+
+    // Only who has the secret itself is told what became of its key.
+    private static ApiException NoEntry(KeyState state, string secret)
+    {
+        (string code, string message) = state switch
+        {
+            KeyState.Expired => ("expired_api_key", "This API key has expired."),
+            KeyState.Disabled => ("disabled_api_key", "This API key is disabled."),
+            KeyState.Revoked => ("revoked_api_key", "This API key was revoked."),
+            _ => ("invalid_api_key", $"Incorrect API key provided: {Mask(secret)}."),
+        };
+        return ApiException.Request(StatusCodes.Status401Unauthorized, code, message);
     }
 
     // Without keys only programs of this machine are meant. A web page open in this machine's browser is not one of them: it

@@ -5,4 +5,8 @@ namespace Flint.App.Api;
 /// <param name="IdPrefix">What the ids of its responses begin with.</param>
 /// <param name="PromptParameter">The field that holds the prompt, named where the prompt is too long.</param>
 /// <param name="Errors">How its API says that a request failed.</param>
-internal sealed record MeteredRoute(string Path, string IdPrefix, string PromptParameter, ErrorShape Errors);
+internal sealed record MeteredRoute(string Path, string IdPrefix, string PromptParameter, ErrorShape Errors)
+{
+    /// <summary>The API's family, as records name it.</summary>
+    public string Dialect { get; init; } = "openai";
+}

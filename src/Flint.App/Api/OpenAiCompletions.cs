@@ -27,7 +27,7 @@ internal sealed class OpenAiCompletions(Models models)
         var choices = new List<CompletionChoice>();
         try
         {
-            Submit(request, variant, meter, choices);
+            await SubmitAsync(request, variant, meter, choices);
             var answer = new Answer(meter, variant, choices, request.Generation.StreamUsage);
             if (request.Generation.Stream)
                 await StreamAsync(context, answer);
@@ -42,17 +42,15 @@ internal sealed class OpenAiCompletions(Models models)
 
     private sealed record Answer(RequestMeter Meter, ModelVariant Model, IReadOnlyList<CompletionChoice> Choices, bool TellsUsage);
 
-    private static void Submit(CompletionRequest request, ModelVariant variant, RequestMeter meter, List<CompletionChoice> choices)
+    private static async Task SubmitAsync(CompletionRequest request, ModelVariant variant, RequestMeter meter, List<CompletionChoice> choices)
     {
         ServedModel model = variant.Model;
         bool scores = request.Logprobs >= 0;
-        foreach (CompletionPrompt prompt in request.Prompts)
+        int[][] prompts = [.. request.Prompts.Select(prompt => Encode(model, prompt))];
+        long output = prompts.Sum(ids => (long)Math.Clamp(model.ContextLength - ids.Length, 0, request.MaxTokens)) * request.Generation.Choices;
+        await meter.ReserveAsync(variant, prompts.Sum(ids => (long)ids.Length), output, choices: 1, isElastic: false);
+        foreach ((int[] ids, CompletionPrompt prompt) in prompts.Zip(request.Prompts))
         {
-            if (prompt.Tokens is not null)
-                Generation.CheckTokens(model, prompt.Tokens, "prompt");
-            int[] ids = prompt.Tokens ?? model.Encode(prompt.Text!);
-            if (ids.Length == 0)
-                throw ApiException.Invalid("prompt", "invalid_value", "Invalid 'prompt': it has no tokens, and this model has no token to begin with.");
             Sequence first = model.Engine.Submit(new GenerationRequest
             {
                 Prompt = ids,
@@ -69,6 +67,14 @@ internal sealed class OpenAiCompletions(Models models)
             foreach (Sequence sample in first.Samples)
                 choices.Add(new CompletionChoice(choices.Count, sample, model, ids, request.Echo ? prompt : null, scores));
         }
+    }
+
+    private static int[] Encode(ServedModel model, CompletionPrompt prompt)
+    {
+        if (prompt.Tokens is not null)
+            Generation.CheckTokens(model, prompt.Tokens, "prompt");
+        int[] ids = prompt.Tokens ?? model.Encode(prompt.Text!);
+        return ids.Length > 0 ? ids : throw ApiException.Invalid("prompt", "invalid_value", "Invalid 'prompt': it has no tokens, and this model has no token to begin with.");
     }
 
     private static async Task AnswerAsync(HttpContext context, Answer answer)

@@ -1,36 +1,48 @@
 using System.Diagnostics;
 using Flint.App.Accounts;
+using Flint.App.Serving;
 using Flint.Engine;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace Flint.App.Api;
 
-/// <summary>Measures one request and settles it in the ledger, once, before its response ends.</summary>
+/// <summary>
+/// Measures one request: asks its key's scopes, reserves what it may use before the engine has it, and settles it in the ledger, once,
+/// before its response ends.
+/// </summary>
 internal sealed class RequestMeter
 {
-    private readonly Ledger _ledger;
-    private readonly ApiCounters _counters;
+    private readonly Metering _metering;
+    private readonly Key? _key;
+    private readonly IHeaderDictionary _headers;
     private readonly long _start;
     private readonly UsageRecord _record;
     private readonly List<Sequence> _sequences = [];
     private readonly HashSet<Sequence> _sharing = []; // those whose prompt is another's
+    private Reservation? _reservation;
+    private int _threads;
     private long _reasoningTokens;
     private double _submittedMs;
     private bool _settled;
 
     /// <summary>Starts measuring.</summary>
-    /// <param name="ledger">Where it will be settled.</param>
-    /// <param name="counters">What <c>/metrics</c> tells.</param>
+    /// <param name="metering">Where it will be settled.</param>
     /// <param name="id">The id its response will carry.</param>
-    /// <param name="endpoint">The route.</param>
+    /// <param name="route">The route.</param>
     /// <param name="key">The key that pays; null where the server runs without keys.</param>
-    public RequestMeter(Ledger ledger, ApiCounters counters, string id, string endpoint, long? key)
+    /// <param name="headers">The response's, which tell how far limits are used.</param>
+    public RequestMeter(Metering metering, string id, MeteredRoute route, Key? key, IHeaderDictionary headers)
     {
-        _ledger = ledger;
-        _counters = counters;
+        _metering = metering;
+        _key = key;
+        _headers = headers;
         _start = Stopwatch.GetTimestamp();
-        _record = new UsageRecord { RequestId = id, Endpoint = endpoint, KeyId = key, Started = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds() };
+        _record = new UsageRecord
+        {
+            RequestId = id, Endpoint = route.Path, Dialect = route.Dialect, Started = metering.Time.GetUtcNow().ToUnixTimeMilliseconds(),
+            KeyId = key?.Id, ProjectId = key?.ProjectId, OrganizationId = key?.OrganizationId,
+        };
     }
 
     /// <summary>The meter of a request to a metered route.</summary>
@@ -45,20 +57,86 @@ internal sealed class RequestMeter
     /// <summary>Counts tokens of reasoning.</summary>
     public void CountReasoning(long tokens = 1) => Interlocked.Add(ref _reasoningTokens, tokens);
 
+    /// <summary>Counts tokens of agents that were cut off.</summary>
+    public void CountDiscarded(long tokens) => _record.DiscardedTokens += tokens;
+
     /// <summary>Names the model that answers.</summary>
-    public void SetModel(string name) => _record.Model = name;
+    /// <exception cref="ApiException">The key may not use it.</exception>
+    public void SetModel(string name)
+    {
+        _record.Model = name;
+        CheckModel(name);
+    }
+
+    /// <summary>Asks whether the key may use a model.</summary>
+    /// <exception cref="ApiException">It may not.</exception>
+    public void CheckModel(string name)
+    {
+        if (_key is { Scopes: var scopes } && !scopes.AllowsModel(name))
+            throw Refuse("models", $"the model '{ApiException.Shorten(name)}'", scopes.Models);
+    }
+
+    /// <summary>Names the mode of a chat, and asks whether the key may have it and offer functions.</summary>
+    /// <param name="asked">The mode; null where the model goes its own way.</param>
+    /// <param name="reasons">Whether its own way may be to think.</param>
+    /// <param name="offersTools">Whether functions are offered.</param>
+    /// <exception cref="ApiException">It may not.</exception>
+    public void SetMode(ReasoningMode? asked, bool reasons, bool offersTools)
+    {
+        _record.Mode = asked is ReasoningMode named ? ModePlan.Names[(int)named] : "";
+        if (_key is not { Scopes: var scopes })
+            return;
+        string mode = ModePlan.Names[(int)(asked ?? (reasons ? ReasoningMode.Thinking : ReasoningMode.Instant))];
+        if (!scopes.AllowsMode(mode))
+            throw Refuse("modes", $"the mode '{mode}'{(asked is null ? ", which is this model's own way" : "")}", scopes.Modes);
+        if (offersTools && !scopes.Tools)
+            throw Refuse("tools", "tools", ["none"]);
+    }
+
+    /// <summary>Sets aside the most that the request may use. Nothing is handed to the engine before.</summary>
+    /// <param name="variant">The model.</param>
+    /// <param name="promptTokens">Tokens of all prompts.</param>
+    /// <param name="outputTokens">Tokens that every choice may produce.</param>
+    /// <param name="choices">How many choices.</param>
+    /// <param name="isElastic">Whether the caller named no number of tokens, so that fewer will do.</param>
+    /// <returns>Tokens that every choice may produce, at least 1 where any were asked for.</returns>
+    /// <exception cref="FlintException">Limit: a limit of the key, its project or its organisation is met. Machine: the store cannot be written.</exception>
+    public async Task<long> ReserveAsync(ModelVariant variant, long promptTokens, long outputTokens, int choices, bool isElastic)
+    {
+        _record.Fingerprint = variant.Fingerprint;
+        _threads = variant.Model.Model.Threads;
+        Grant grant = await _metering.Reservations.ReserveAsync(new Demand
+        {
+            RequestId = Id, Key = _key, Model = variant.Name, PromptTokens = promptTokens, OutputTokens = outputTokens, Choices = choices, IsElastic = isElastic,
+        });
+        _record.Policy = grant.Decision;
+        TellRate("requests", grant.Requests);
+        TellRate("tokens", grant.Tokens);
+        if (grant.Refusal is { } refusal)
+        {
+            if (refusal.Code == "insufficient_quota")
+                _headers["x-should-retry"] = "false"; // waiting a moment and trying again, as clients do, is in vain
+            throw refusal;
+        }
+
+        _reservation = grant.Reservation!;
+        return _reservation.OutputTokens;
+    }
 
     /// <summary>Adds the samples of one prompt, just handed to the engine.</summary>
     public void Add(IReadOnlyList<Sequence> samples)
     {
         if (_sequences.Count == 0)
             _submittedMs = Stopwatch.GetElapsedTime(_start).TotalMilliseconds;
+        foreach (Sequence sample in samples)
+            Check(sample);
         _sequences.AddRange(samples);
     }
 
     /// <summary>Adds a sequence whose prompt was computed, and paid, for one added before.</summary>
     public void AddSharing(Sequence sequence)
     {
+        Check(sequence);
         lock (_sharing)
         {
             _sharing.Add(sequence);
@@ -116,15 +194,45 @@ internal sealed class RequestMeter
         _record.CachedTokens = usage.CachedTokens;
         _record.OutputTokens = usage.OutputTokens;
         _record.ReasoningTokens = usage.ReasoningTokens;
+        _record.Cost = _reservation?.Price?.Of(usage.PromptTokens, usage.CachedTokens, usage.OutputTokens) ?? 0;
         foreach (Sequence sequence in _sequences)
         {
+            _record.CpuMs += sequence.ComputeTime.TotalMilliseconds * _threads;
             _record.QueueMs = Math.Max(_record.QueueMs, sequence.QueueTime?.TotalMilliseconds ?? 0);
             if (sequence.FirstTokenTime is TimeSpan first && (_record.FirstTokenMs == 0 || _submittedMs + first.TotalMilliseconds < _record.FirstTokenMs))
                 _record.FirstTokenMs = _submittedMs + first.TotalMilliseconds;
         }
 
         _record.TotalMs = Stopwatch.GetElapsedTime(_start).TotalMilliseconds;
-        _counters.Count(_record);
-        await _ledger.RecordAsync(_record);
+        _metering.Counters.Count(_record);
+        await _metering.Ledger.RecordAsync(_record, _reservation);
+    }
+
+    // A way to the engine that forgets to reserve would be a hole in every budget.
+    private void Check(Sequence sequence)
+    {
+        if (_reservation is not null)
+            return;
+        sequence.Cancel();
+        throw new FlintException(FaultSide.Bug, "not_reserved", $"{_record.Endpoint} handed a sequence to the engine before anything was reserved for it.");
+    }
+
+    private ApiException Refuse(string scope, string what, IReadOnlyList<string> allowed)
+    {
+        _record.Policy = $"refused scope {scope}";
+        return MissingScope(scope, what, allowed);
+    }
+
+    /// <summary>403: a scope of the key does not allow it.</summary>
+    public static ApiException MissingScope(string scope, string what, IReadOnlyList<string> allowed) => ApiException.Request(
+        StatusCodes.Status403Forbidden, "missing_scope", $"This API key may not use {what}: its scope '{scope}' allows {string.Join(", ", allowed)}.");
+
+    private void TellRate(string of, RateState? rate)
+    {
+        if (rate is not { } known)
+            return;
+        _headers[$"x-ratelimit-limit-{of}"] = known.Limit.ToString();
+        _headers[$"x-ratelimit-remaining-{of}"] = known.Remaining.ToString();
+        _headers[$"x-ratelimit-reset-{of}"] = $"{Math.Ceiling(known.Reset.TotalSeconds)}s";
     }
 }

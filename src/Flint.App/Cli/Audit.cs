@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.Json;
 using Flint.App.Accounts;
 
 namespace Flint.App.Cli;
@@ -9,7 +10,7 @@ internal static class Audit
     private const int Altered = 1;
 
     /// <summary>The verb.</summary>
-    public static Command Create() => new("audit", "Whether the records of what was used are as they were written.") { CreateVerify(), CreateHead() };
+    public static Command Create() => new("audit", "Whether the records of what was used are as they were written.") { CreateVerify(), CreateHead(), CreateExport() };
 
     private static Command CreateVerify()
     {
@@ -41,5 +42,43 @@ internal static class Audit
             return 0;
         });
         return command;
+    }
+
+    private static Command CreateExport()
+    {
+        Option<string?> data = DataOption.Create();
+        var command = new Command("export", "Print every record, oldest first, with its ids and its hash, as JSON lines.") { data };
+        command.SetAction(parsed =>
+        {
+            using var output = new BufferedStream(Console.OpenStandardOutput());
+            Ledger.Export(DataOption.Open(parsed, data), entry =>
+            {
+                using (var writer = new Utf8JsonWriter(output))
+                    WriteLine(writer, entry);
+                output.WriteByte((byte)'\n');
+            });
+            return 0;
+        });
+        return command;
+    }
+
+    private static void WriteLine(Utf8JsonWriter writer, UsageEntry entry)
+    {
+        writer.WriteStartObject();
+        writer.WriteNumber("form", entry.Record.Form);
+        WriteId("key_id", entry.Record.KeyId);
+        WriteId("project_id", entry.Record.ProjectId);
+        WriteId("organization_id", entry.Record.OrganizationId);
+        UsageJson.Write(writer, entry);
+        writer.WriteString("hash", Convert.ToHexStringLower(entry.Hash));
+        writer.WriteEndObject();
+
+        void WriteId(string name, long? id)
+        {
+            if (id is long known)
+                writer.WriteNumber(name, known);
+            else
+                writer.WriteNull(name);
+        }
     }
 }

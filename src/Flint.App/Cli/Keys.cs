@@ -1,28 +1,50 @@
 using System.CommandLine;
 using System.Text.Json;
 using Flint.App.Accounts;
+using Flint.App.Serving;
 
 namespace Flint.App.Cli;
 
-/// <summary><c>flint keys</c>: create, list and revoke API keys.</summary>
+/// <summary><c>flint keys</c>: create, show, limit, rotate and end API keys.</summary>
 internal static class Keys
 {
     /// <summary>The verb.</summary>
-    public static Command Create() => new("keys", "Create, list and revoke the API keys of flint serve.")
+    public static Command Create() => new("keys", "Create, list, show, limit, rotate and end the API keys of flint serve.")
     {
         CreateCreate(),
         CreateList(),
+        CreateShow(),
+        LimitOptions.CreateCommand(Handle(), "Set what a key may use at most.", static (store, name) => new Owner(OwnerKind.Key, Open(store).Get(Named(name)).Id)),
+        CreateRotate(),
         CreateRevoke(),
+        CreateDisable("disable", "Switch a key off, in running servers too.", disabled: true),
+        CreateDisable("enable", "Switch a key on again.", disabled: false),
     };
 
     private static Command CreateCreate()
     {
         var name = new Option<string>("--name") { HelpName = "NAME", Description = "What to call it, for example the person or program that will use it.", Required = true };
+        var project = new Option<string?>("--project") { HelpName = "PROJECT", Description = "Its project, or ORGANISATION/PROJECT (default: the project 'default')." };
+        var expires = new Option<string?>("--expires") { HelpName = "WHEN", Description = "When it ends by itself: after a span such as 12h or 90d, or at a date such as 2027-01-31." };
+        Option<string?> models = List("--models", "Models it may use; a star at the end stands for any ending. Default: all.");
+        Option<string?> routes = List("--routes", "Paths it may use, such as /v1/chat/completions or /v1/models*. Default: all.");
+        Option<string?> modes = List("--modes", $"Modes it may use, of {string.Join(", ", ModePlan.Names)}. Default: all.");
+        Option<string?> addresses = List("--addresses", "Networks its requests may come from, such as 10.0.0.0/8 or 2001:db8::/32. Default: all.");
+        var noTools = new Option<bool>("--no-tools") { Description = "Whether its requests may not offer tools." };
         Option<string?> data = DataOption.Create();
-        var command = new Command("create", "Make a key. It is printed once, alone on standard output, and cannot be shown again.") { name, data };
+        var command = new Command("create", "Make a key. It is printed once, alone on standard output, and cannot be shown again.") { name, project, expires, models, routes, modes, addresses, noTools, data };
         command.SetAction(parsed =>
         {
-            (Key key, string secret) = new Accounts.Keys(DataOption.Open(parsed, data), TimeProvider.System).Create(parsed.GetValue(name)!);
+            Store store = DataOption.Open(parsed, data);
+            var scopes = new KeyScopes
+            {
+                Models = Entries(parsed, models), Routes = Entries(parsed, routes), Modes = Entries(parsed, modes), Addresses = Entries(parsed, addresses), Tools = !parsed.GetValue(noTools),
+            };
+            if (scopes.Modes.FirstOrDefault(mode => ModePlan.Find(mode) is null) is { } unknown)
+                throw FlintException.Caller("invalid_mode", $"--modes takes {string.Join(", ", ModePlan.Names)}, not '{unknown}'.");
+            long? end = parsed.GetValue(expires) is string when ? Moments.Until("--expires", when, DateTimeOffset.UtcNow) : null;
+            Project? owner = parsed.GetValue(project) is string text ? new Organizations(store, TimeProvider.System).FindProject(text) : null;
+            (Key key, string secret) = Open(store).Create(parsed.GetValue(name)!, owner, end, scopes);
             Console.Out.WriteLine(secret);
             Console.Error.WriteLine($"Key '{key.Name}' made. Keep it now: only its hash is stored.");
             return 0;
@@ -34,15 +56,63 @@ internal static class Keys
     {
         Option<string?> data = DataOption.Create();
         var json = new Option<bool>("--json") { Description = "Print a JSON array." };
-        var command = new Command("list", "List keys: name, first characters, when made, whether they work.") { data, json };
+        var command = new Command("list", "List keys: name, project, first characters, when made, whether they work.") { data, json };
         command.SetAction(parsed =>
         {
-            IReadOnlyList<Key> keys = new Accounts.Keys(DataOption.Open(parsed, data), TimeProvider.System).List();
+            IReadOnlyList<Key> keys = Open(DataOption.Open(parsed, data)).List();
             if (parsed.GetValue(json))
-                WriteJson(keys);
+                JsonOutput.Write(writer =>
+                {
+                    writer.WriteStartArray();
+                    foreach (Key key in keys)
+                    {
+                        writer.WriteStartObject();
+                        WriteFields(writer, key);
+                        writer.WriteEndObject();
+                    }
+
+                    writer.WriteEndArray();
+                });
             else
-                TextTable.Write(Console.Out, ["NAME", "KEY", "CREATED", "STATE"],
-                    keys.Select(key => new[] { key.Name, key.Prefix + "…", TextTable.Time(key.Created), key.Revoked is long at ? "revoked " + TextTable.Time(at) : "works" }));
+                TextTable.Write(Console.Out, ["NAME", "PROJECT", "KEY", "CREATED", "STATE"],
+                    keys.Select(key => new[] { key.Name, $"{key.Organization}/{key.Project}", key.Prefix + "…", TextTable.Time(key.Created), State(key) }));
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command CreateShow()
+    {
+        Argument<string> handle = Handle();
+        Option<string?> data = DataOption.Create();
+        var json = new Option<bool>("--json") { Description = "Print a JSON object." };
+        var command = new Command("show", "Show a key: its secrets' first characters, scopes, limits, and what it has used of them.") { handle, data, json };
+        command.SetAction(parsed =>
+        {
+            Store store = DataOption.Open(parsed, data);
+            Key key = Open(store).Get(Named(parsed.GetValue(handle)!));
+            if (parsed.GetValue(json))
+                JsonOutput.Write(writer => WriteWhole(writer, store, key));
+            else
+                ShowText(store, key);
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command CreateRotate()
+    {
+        Argument<string> handle = Handle();
+        var overlap = new Option<string>("--overlap") { HelpName = "SPAN", DefaultValueFactory = _ => "24h", Description = "How long the secrets it has still work, such as 30m, 24h or 7d; 0s ends them at once." };
+        Option<string?> data = DataOption.Create();
+        var command = new Command("rotate", "Give a key a new secret, printed once, alone on standard output; the old one still works for a while.") { handle, overlap, data };
+        command.SetAction(parsed =>
+        {
+            TimeSpan span = Moments.Span(parsed.GetValue(overlap)!)
+                ?? throw FlintException.Caller("invalid_overlap", $"--overlap takes a span such as 30m, 24h or 7d, not '{parsed.GetValue(overlap)}'.");
+            (Key key, string secret) = Open(DataOption.Open(parsed, data)).Rotate(Named(parsed.GetValue(handle)!), span);
+            Console.Out.WriteLine(secret);
+            Console.Error.WriteLine($"Key '{key.Name}' has a new secret. Keep it now: only its hash is stored. The old one ends {(span == TimeSpan.Zero ? "now" : $"at {TextTable.Time((DateTimeOffset.UtcNow + span).ToUnixTimeMilliseconds())}")}.");
             return 0;
         });
         return command;
@@ -50,38 +120,105 @@ internal static class Keys
 
     private static Command CreateRevoke()
     {
-        var handle = new Argument<string>("KEY") { Description = "Its name or its first characters as flint keys list shows them." };
+        Argument<string> handle = Handle();
         Option<string?> data = DataOption.Create();
-        var command = new Command("revoke", "End a key, in running servers too.") { handle, data };
+        var command = new Command("revoke", "End a key for good, in running servers too.") { handle, data };
         command.SetAction(parsed =>
         {
-            Key key = new Accounts.Keys(DataOption.Open(parsed, data), TimeProvider.System).Revoke(parsed.GetValue(handle)!.TrimEnd('…'));
+            Key key = Open(DataOption.Open(parsed, data)).Revoke(Named(parsed.GetValue(handle)!));
             Console.Out.WriteLine($"Key '{key.Name}' ({key.Prefix}…) is revoked.");
             return 0;
         });
         return command;
     }
 
-    private static void WriteJson(IReadOnlyList<Key> keys)
+    private static Command CreateDisable(string name, string description, bool disabled)
     {
-        using Stream output = Console.OpenStandardOutput();
-        using var writer = new Utf8JsonWriter(output, new JsonWriterOptions { Indented = true });
-        writer.WriteStartArray();
-        foreach (Key key in keys)
+        Argument<string> handle = Handle();
+        Option<string?> data = DataOption.Create();
+        var command = new Command(name, description) { handle, data };
+        command.SetAction(parsed =>
+        {
+            Key key = Open(DataOption.Open(parsed, data)).Disable(Named(parsed.GetValue(handle)!), disabled);
+            Console.Out.WriteLine($"Key '{key.Name}' ({key.Prefix}…) is {name}d.");
+            return 0;
+        });
+        return command;
+    }
+
+    private static Accounts.Keys Open(Store store) => new(store, TimeProvider.System);
+
+    private static Argument<string> Handle() => new("KEY") { Description = "Its name, ORGANISATION/PROJECT/NAME, or its first characters as flint keys list shows them." };
+
+    private static string Named(string handle) => handle.TrimEnd('…');
+
+    private static Option<string?> List(string name, string description) => new(name) { HelpName = "A,B*", Description = description };
+
+    private static string[] Entries(ParseResult parsed, Option<string?> option) =>
+        parsed.GetValue(option)?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
+
+    private static string State(Key key) => key.StateAt(DateTimeOffset.UtcNow.ToUnixTimeMilliseconds()) switch
+    {
+        KeyState.Revoked => "revoked " + TextTable.Time(key.Revoked!.Value),
+        KeyState.Disabled => "disabled " + TextTable.Time(key.Disabled!.Value),
+        KeyState.Expired => "expired " + TextTable.Time(key.Expires!.Value),
+        _ => key.Expires is long end ? "works until " + TextTable.Time(end) : "works",
+    };
+
+    private static void ShowText(Store store, Key key)
+    {
+        Console.Out.WriteLine($"{key.Name} ({key.Organization}/{key.Project}): {State(key)}, made {TextTable.Time(key.Created)}");
+        foreach (KeySecret secret in Open(store).Secrets(key))
+            Console.Out.WriteLine($"secret {secret.Prefix}… of {TextTable.Time(secret.Created)}{(secret.Expires is long end ? ", ends " + TextTable.Time(end) : "")}");
+        foreach ((string name, IReadOnlyList<string> list) in Scopes(key))
+            Console.Out.WriteLine($"{name}: {(list.Count == 0 ? "all" : string.Join(", ", list))}");
+        Console.Out.WriteLine($"tools: {(key.Scopes.Tools ? "yes" : "no")}");
+        Console.Out.WriteLine();
+        LimitOptions.Show(store, new Owner(OwnerKind.Key, key.Id));
+    }
+
+    private static (string Name, IReadOnlyList<string> List)[] Scopes(Key key) =>
+        [("models", key.Scopes.Models), ("routes", key.Scopes.Routes), ("modes", key.Scopes.Modes), ("addresses", key.Scopes.Addresses)];
+
+    private static void WriteWhole(Utf8JsonWriter writer, Store store, Key key)
+    {
+        writer.WriteStartObject();
+        WriteFields(writer, key);
+        writer.WriteStartArray("secrets");
+        foreach (KeySecret secret in Open(store).Secrets(key))
         {
             writer.WriteStartObject();
-            writer.WriteString("name", key.Name);
-            writer.WriteString("prefix", key.Prefix);
-            writer.WriteString("created", DateTimeOffset.FromUnixTimeMilliseconds(key.Created));
-            if (key.Revoked is long revoked)
-                writer.WriteString("revoked", DateTimeOffset.FromUnixTimeMilliseconds(revoked));
-            else
-                writer.WriteNull("revoked");
+            writer.WriteString("prefix", secret.Prefix);
+            writer.WriteTime("created", secret.Created);
+            writer.WriteTime("expires", secret.Expires);
             writer.WriteEndObject();
         }
 
         writer.WriteEndArray();
-        writer.Flush();
-        output.WriteByte((byte)'\n');
+        LimitOptions.Write(writer, store, new Owner(OwnerKind.Key, key.Id));
+        writer.WriteEndObject();
+    }
+
+    private static void WriteFields(Utf8JsonWriter writer, Key key)
+    {
+        writer.WriteString("name", key.Name);
+        writer.WriteString("prefix", key.Prefix);
+        writer.WriteString("project", key.Project);
+        writer.WriteString("organization", key.Organization);
+        writer.WriteTime("created", key.Created);
+        writer.WriteTime("expires", key.Expires);
+        writer.WriteTime("disabled", key.Disabled);
+        writer.WriteTime("revoked", key.Revoked);
+        writer.WriteStartObject("scopes");
+        foreach ((string name, IReadOnlyList<string> list) in Scopes(key))
+        {
+            writer.WriteStartArray(name);
+            foreach (string entry in list)
+                writer.WriteStringValue(entry);
+            writer.WriteEndArray();
+        }
+
+        writer.WriteBoolean("tools", key.Scopes.Tools);
+        writer.WriteEndObject();
     }
 }

@@ -13,6 +13,22 @@ public static class ChatContemplation
     private const string Compare = "Some may be wrong. Compare them with yours step by step, keep what is right, then give the full answer again.";
     private const string Merge = "Some may be wrong. Write the one best answer: keep what is right and what most of them agree on, leave out the rest. Give only the answer.";
 
+    // Tokens that a prompt with drafts has at most beside the conversation and the drafts, and around every draft.
+    private const int AroundPrompt = 1024, AroundDraft = 32;
+
+    /// <summary>The most tokens that a contemplation computes as prompts, and produces.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="task">What to contemplate, made with the options' <see cref="ContemplationOptions.AgentTokens"/> as the most tokens of a draft.</param>
+    /// <param name="options">How.</param>
+    public static (long Prompts, long Output) Most(ServedModel model, ContemplationTask task, ContemplationOptions options)
+    {
+        int begin = task.Prompt.Length, each = Math.Min(options.AgentTokens, model.ContextLength);
+        long revisions = (long)options.Agents * options.Rounds, syntheses = options.Aggregation == Aggregation.Vote ? 0 : 1;
+        long prompts = (task.Viewpoints.Count == 0 ? begin : task.Viewpoints.Take(options.Agents).Sum(view => (long)view.Prompt.Length))
+            + revisions * Longest(model, begin, options.AgentTokens, options.Subset) + syntheses * Longest(model, begin, options.AgentTokens, ContemplationOptions.MaxDrafts);
+        return (prompts, Math.Min(options.MaxTokens, (options.Agents + revisions + syntheses) * each));
+    }
+
     /// <summary>Prepares a contemplation.</summary>
     /// <param name="variant">The model.</param>
     /// <param name="input">The conversation.</param>
@@ -21,9 +37,10 @@ public static class ChatContemplation
     /// <param name="variety">What the agents differ in beside seed and temperature; null for nothing.</param>
     /// <param name="calibration">What agreement has meant for this model; null for what its file says, if there is one.</param>
     /// <param name="tell">Told what happens; null for nobody.</param>
+    /// <param name="draftTokens">The most tokens of a draft, so that a prompt that shows drafts keeps to <see cref="Most"/>; 0 for no limit.</param>
     public static ContemplationTask Create(
         ModelVariant variant, TemplateInput input, SamplingOptions sampling, IReadOnlyList<string> stop, AgentVariety? variety = null,
-        Calibration? calibration = null, Func<ContemplationEvent, ValueTask>? tell = null)
+        Calibration? calibration = null, Func<ContemplationEvent, ValueTask>? tell = null, int draftTokens = 0)
     {
         ServedModel model = variant.Model;
         ChatPrompt prompt = model.Encode(input);
@@ -34,8 +51,8 @@ public static class ChatContemplation
             Viewpoints = views,
             Adapters = model.Variants.ToDictionary(v => v.Name, v => v.Adapter),
             Read = events => ChatDraft.Read(model, prompt, input.Tools, events),
-            Revise = drafts => Prompt(model, input, drafts, drafts.Count == 1 ? CheckOwn : $"{List(drafts)}\n\n{Compare}"),
-            Synthesize = drafts => Prompt(model, input, drafts, $"{List(drafts)}\n\n{Merge}"),
+            Revise = drafts => Limited(drafts, drafts.Count == 1 ? CheckOwn : $"{List(drafts)}\n\n{Compare}"),
+            Synthesize = drafts => Limited(drafts, $"{List(drafts)}\n\n{Merge}"),
             Sampling = sampling,
             Stop = [.. stop, .. model.ChatStops],
             Adapter = variant.Adapter,
@@ -43,7 +60,14 @@ public static class ChatContemplation
             Model = variant.Name,
             Tell = tell,
         };
+
+        // Text may take more tokens when it is read than when it was written.
+        int[]? Limited(IReadOnlyList<Draft> drafts, string request) =>
+            Prompt(model, input, drafts, request) is { } ids && (draftTokens == 0 || ids.Length <= Longest(model, prompt.Ids.Length, draftTokens, drafts.Count)) ? ids : null;
     }
+
+    private static long Longest(ServedModel model, int prompt, int draftTokens, int drafts) =>
+        Math.Min(model.ContextLength, prompt + AroundPrompt + (long)drafts * (draftTokens + AroundDraft));
 
     // The first draft is the assistant's turn, so that roles alternate as every template has it; the others are told by the user.
     private static int[]? Prompt(ServedModel model, TemplateInput input, IReadOnlyList<Draft> drafts, string request)

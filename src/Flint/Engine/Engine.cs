@@ -329,7 +329,8 @@ public sealed class Engine : IDisposable
             EndBatch(batch, e);
             return;
         }
-        Statistics.StepTime.Record(_time.GetElapsedTime(start));
+        TimeSpan step = _time.GetElapsedTime(start);
+        Statistics.StepTime.Record(step);
         Statistics.Steps++;
         Statistics.Rows += batch.Rows;
 
@@ -337,6 +338,7 @@ public sealed class Engine : IDisposable
         for (int i = 0; i < batch.Sequences; i++)
         {
             Sequence sequence = _scheduler.Planned(i);
+            sequence.AddComputeTime(step * ((double)batch.RowCount(i) / batch.Rows));
             _scheduler.NoteProgress(sequence);
             int end = batch.FirstRow(i) + batch.RowCount(i);
             while (logitRow < batch.LogitRows && batch.LogitRowIndices[logitRow] < end)

@@ -34,6 +34,7 @@ public sealed class Sequence
     private long _queueTicks = -1;
     private long _firstTokenTicks = -1;
     private long _totalTicks = -1;
+    private long _computeTicks;
 
     internal Sequence(Engine engine, long id, int sample, Sequence[] samples, RequestPlan plan)
     {
@@ -87,6 +88,9 @@ public sealed class Sequence
 
     /// <summary>From submission to the end; null until then.</summary>
     public TimeSpan? TotalTime => Time(ref _totalTicks);
+
+    /// <summary>Its share, by rows, of the forward passes it was in; of a shared prompt's rows, the first sample has all.</summary>
+    public TimeSpan ComputeTime => TimeSpan.FromTicks(Volatile.Read(ref _computeTicks));
 
     /// <summary>
     /// The log-probability of each prompt token, by position; the first is NaN. Complete once the first event is read; empty where
@@ -218,6 +222,8 @@ public sealed class Sequence
         _tokens[_length++] = token;
         Volatile.Write(ref _outputTokens, _outputTokens + 1);
     }
+
+    internal void AddComputeTime(TimeSpan time) => Volatile.Write(ref _computeTicks, _computeTicks + time.Ticks);
 
     internal void SetQueueTime(TimeSpan time) => Volatile.Write(ref _queueTicks, time.Ticks);
 

@@ -32,7 +32,8 @@ public sealed class KeysTests : IDisposable
     public void The_secret_is_stored_nowhere()
     {
         (Key key, string secret) = Open().Create("ada");
-        SqliteConnection.ClearAllPools();
+        using (var pooled = new SqliteConnection(Store.ConnectionTo(_folder.File(Store.FileName))))
+            SqliteConnection.ClearPool(pooled);
         foreach (string file in Directory.GetFiles(_folder.Path))
         {
             string content = Encoding.Latin1.GetString(File.ReadAllBytes(file));
@@ -85,6 +86,105 @@ public sealed class KeysTests : IDisposable
     }
 
     [Fact]
+    public void A_rotated_key_has_two_secrets_until_the_overlap_ends()
+    {
+        var time = new FakeTime();
+        Keys keys = Open(time);
+        (Key key, string first) = keys.Create("ada");
+        (Key rotated, string second) = keys.Rotate("ada", TimeSpan.FromHours(24));
+        Assert.Equal((key.Id, second[..16]), (rotated.Id, rotated.Prefix));
+        Assert.Equal((key.Id, key.Id), (keys.Find(first)!.Id, keys.Find(second)!.Id));
+        time.Advance(TimeSpan.FromHours(24) - TimeSpan.FromMilliseconds(1));
+        Assert.NotNull(keys.Find(first));
+        time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(KeyState.Expired, keys.Check(first).State);
+        Assert.NotNull(keys.Find(second));
+
+        // A further rotation gives no old secret more time than it had.
+        keys.Rotate(second, TimeSpan.FromDays(30));
+        Assert.Equal(KeyState.Expired, keys.Check(first).State);
+        (_, string last) = keys.Rotate(key.Prefix, TimeSpan.Zero);
+        Assert.Equal((KeyState.Expired, KeyState.Works), (keys.Check(second).State, keys.Check(last).State));
+        Assert.Equal([true, true, true, false], keys.Secrets(key).Select(secret => secret.Expires is not null));
+    }
+
+    [Fact]
+    public void A_key_ends_by_itself_or_is_switched_off()
+    {
+        var time = new FakeTime();
+        Keys keys = Open(time);
+        long now = time.Now.ToUnixTimeMilliseconds();
+        Assert.Equal("invalid_expiry", Assert.Throws<FlintException>(() => keys.Create("late", expires: now)).Code);
+        (_, string secret) = keys.Create("ada", expires: now + 1000);
+        Assert.Equal(KeyState.Works, keys.Check(secret).State);
+        keys.Disable("ada", disabled: true);
+        Assert.Equal(KeyState.Disabled, keys.Check(secret).State);
+        Assert.False(keys.Any());
+        keys.Disable("ada", disabled: false);
+        Assert.Equal(KeyState.Works, keys.Check(secret).State);
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Equal(KeyState.Expired, keys.Check(secret).State);
+        Assert.Null(keys.Find(secret));
+        keys.Revoke("ada");
+        Assert.Equal(KeyState.Revoked, keys.Check(secret).State);
+        Assert.Equal((null, KeyState.Unknown), keys.Check(secret + "x"));
+    }
+
+    [Fact]
+    public void Names_are_unique_in_a_project_and_found_by_their_path()
+    {
+        Keys keys = Open();
+        var organizations = new Organizations(new Store(_folder.Path), TimeProvider.System);
+        organizations.Create("acme");
+        Project lab = organizations.CreateProject("acme", "lab");
+        Assert.Equal("name_taken", Assert.Throws<FlintException>(() => organizations.CreateProject("acme", "lab")).Code);
+        Assert.Equal("name_taken", Assert.Throws<FlintException>(() => organizations.Create("acme")).Code);
+        Assert.Equal("invalid_name", Assert.Throws<FlintException>(() => organizations.Create("a/b")).Code);
+        Assert.Equal("organization_not_found", Assert.Throws<FlintException>(() => organizations.CreateProject("none", "x")).Code);
+        (Key here, _) = keys.Create("ada");
+        (Key there, _) = keys.Create("ada", lab);
+        Assert.Equal(("lab", "acme"), (there.Project, there.Organization));
+        Assert.Equal("key_ambiguous", Assert.Throws<FlintException>(() => keys.Get("ada")).Code);
+        Assert.Equal((here.Id, there.Id), (keys.Get("default/default/ada").Id, keys.Get("acme/lab/ada").Id));
+
+        organizations.CreateProject("acme", "default");
+        Assert.Equal("project_ambiguous", Assert.Throws<FlintException>(() => organizations.FindProject("default")).Code);
+        Assert.Equal(1, organizations.FindProject("default/default").Id);
+        Assert.Equal("default", keys.Create("bob").Key.Organization);
+    }
+
+    [Fact]
+    public void Scopes_are_kept_and_read_back()
+    {
+        Keys keys = Open();
+        var scopes = new KeyScopes { Models = ["tiny", "llama-*"], Routes = ["/v1/chat/*"], Modes = ["instant"], Tools = false, Addresses = ["10.0.0.0/8", "::1"] };
+        (Key key, string secret) = keys.Create("ada", scopes: scopes);
+        Assert.Equal(scopes, key.Scopes);
+        Assert.Equal(scopes, keys.Find(secret)!.Scopes);
+        Assert.NotEqual(KeyScopes.All, key.Scopes);
+    }
+
+    [Fact]
+    public void Scopes_allow_what_they_name_whole_or_by_its_beginning()
+    {
+        var scopes = new KeyScopes { Models = ["tiny", "llama-*"], Routes = ["/v1/models*"], Modes = ["instant"], Addresses = ["10.1.0.0/16", "2001:db8::/32", "192.0.2.7"] };
+        Assert.Equal([true, false, true, true, false], new[] { "tiny", "tiny2", "llama-", "llama-3:x", "Llama-3" }.Select(scopes.AllowsModel));
+        Assert.Equal([true, true, false], new[] { "/v1/models", "/V1/Models/tiny", "/v1/completions" }.Select(scopes.AllowsRoute));
+        Assert.Equal([true, false], new[] { "instant", "thinking" }.Select(scopes.AllowsMode));
+        Assert.Equal([true, true, false, true, false, true, false],
+            new[] { "10.1.2.3", "::ffff:10.1.2.3", "10.2.0.1", "2001:db8:1::5", "2001:db9::1", "192.0.2.7", "192.0.2.8" }.Select(a => scopes.AllowsAddress(System.Net.IPAddress.Parse(a))));
+        Assert.False(scopes.AllowsAddress(null));
+        Assert.True(KeyScopes.All.AllowsAddress(null) && KeyScopes.All.AllowsModel("x") && KeyScopes.All.AllowsRoute("/x") && KeyScopes.All.AllowsMode("x"));
+    }
+
+    [Theory]
+    [InlineData("10.0.0/8/8")]
+    [InlineData("10.0.0.0/33")]
+    [InlineData("here")]
+    public void An_address_range_that_is_none_is_refused(string range) =>
+        Assert.Equal("invalid_scope", Assert.Throws<FlintException>(() => Open().Create("ada", scopes: new KeyScopes { Addresses = [range] })).Code);
+
+    [Fact]
     public void Another_process_s_changes_are_seen_at_once()
     {
         Keys here = Open(), there = Open();
@@ -129,5 +229,5 @@ public sealed class KeysTests : IDisposable
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(directory, Store.FileName)));
     }
 
-    private Keys Open() => new(new Store(_folder.Path), TimeProvider.System);
+    private Keys Open(TimeProvider? time = null) => new(new Store(_folder.Path), time ?? TimeProvider.System);
 }

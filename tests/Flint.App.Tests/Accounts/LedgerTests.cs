@@ -20,14 +20,18 @@ public sealed class LedgerTests : IDisposable
         UsageRecord record = Record("r1", key.Id) with
         {
             Model = "m", Status = 200, Finish = "stop", PromptTokens = 5, CachedTokens = 4, OutputTokens = 3, ReasoningTokens = 2,
-            QueueMs = 0.5, FirstTokenMs = 1.5, TotalMs = 2.5,
+            QueueMs = 0.5, FirstTokenMs = 1.5, TotalMs = 2.5, ProjectId = key.ProjectId, OrganizationId = key.OrganizationId, Fingerprint = "fp",
+            Dialect = "openai", Mode = "thinking", DiscardedTokens = 1, CpuMs = 0.25, Cost = 7, Policy = "clipped key daily_tokens 3",
         };
         await using (var ledger = new Ledger(_store))
             await ledger.RecordAsync(record);
 
-        (UsageRecord read, string? name) = Assert.Single(Ledger.Records(_store));
-        Assert.Equal(record, read);
-        Assert.Equal("ada", name);
+        UsageEntry read = Assert.Single(Ledger.Records(_store, new UsageFilter()));
+        Assert.Equal(record, read.Record);
+        Assert.Equal(("ada", "default", "default", 32), (read.Key, read.Project, read.Organization, read.Hash.Length));
+        var exported = new List<UsageEntry>();
+        Ledger.Export(_store, exported.Add);
+        Assert.Equal((record, AuditChain.Head(_store).Hash), (Assert.Single(exported).Record, Convert.ToHexStringLower(exported[0].Hash)));
     }
 
     [Fact]
@@ -36,7 +40,7 @@ public sealed class LedgerTests : IDisposable
         const int count = 1500;
         await using (var ledger = new Ledger(_store))
             await Parallel.ForAsync(0, count, new ParallelOptions { MaxDegreeOfParallelism = 64 }, async (i, _) => await ledger.RecordAsync(Record($"r{i}", null)));
-        Assert.Equal(count, Ledger.Records(_store).Select(r => r.Record.RequestId).Distinct().Count());
+        Assert.Equal(count, Ledger.Records(_store, new UsageFilter()).Select(r => r.Record.RequestId).Distinct().Count());
     }
 
     [Fact]
@@ -44,7 +48,7 @@ public sealed class LedgerTests : IDisposable
     {
         await using var ledger = new Ledger(_store);
         await ledger.RecordAsync(Record("r1", null));
-        Assert.Single(Ledger.Records(_store));
+        Assert.Single(Ledger.Records(_store, new UsageFilter()));
     }
 
     [Fact]
@@ -56,7 +60,7 @@ public sealed class LedgerTests : IDisposable
         FlintException fault = await Assert.ThrowsAsync<FlintException>(() => tasks[25]);
         Assert.Equal("metering_failed", fault.Code);
         await Task.WhenAll(tasks.Where((_, i) => i != 25));
-        Assert.Equal(50, Ledger.Records(_store).Count);
+        Assert.Equal(50, Ledger.Records(_store, new UsageFilter()).Count);
     }
 
     [Fact]
@@ -73,14 +77,40 @@ public sealed class LedgerTests : IDisposable
             await ledger.RecordAsync(Record("d", null) with { Started = 400, Status = 200 });
         }
 
-        IReadOnlyList<UsageTotal> totals = Ledger.Totals(_store);
+        IReadOnlyList<UsageTotal> totals = Ledger.Totals(_store, new UsageFilter());
         Assert.Equal([null, "ada", "bob"], totals.Select(t => t.Key));
         UsageTotal sum = totals[1];
         Assert.Equal((2, 1, 3, 30), (sum.Requests, sum.Failed, sum.PromptTokens, sum.OutputTokens));
         Assert.Equal((4, 2, 3), (totals[2].PromptTokens, totals[2].CachedTokens, totals[2].ReasoningTokens));
-        Assert.Equal(20, Assert.Single(Ledger.Totals(_store, since: 150, key: "ada")).OutputTokens);
-        Assert.Equal(["c"], Ledger.Records(_store, since: 150, key: bob.Prefix).Select(r => r.Record.RequestId));
-        Assert.Equal(["d", "c"], Ledger.Records(_store, limit: 2).Select(r => r.Record.RequestId));
+        Assert.Equal(20, Assert.Single(Ledger.Totals(_store, new UsageFilter { Since = 150, Key = "ada" })).OutputTokens);
+        Assert.Equal(["c"], Ledger.Records(_store, new UsageFilter { Since = 150, Key = bob.Prefix }).Select(r => r.Record.RequestId));
+        Assert.Equal(["d", "c"], Ledger.Records(_store, new UsageFilter(), limit: 2).Select(r => r.Record.RequestId));
+    }
+
+    [Fact]
+    public async Task Sums_are_per_project_and_organisation_too()
+    {
+        var organizations = new Organizations(_store, TimeProvider.System);
+        var keys = new Keys(_store, TimeProvider.System);
+        organizations.Create("acme");
+        Project lab = organizations.CreateProject("acme", "lab");
+        Project shop = organizations.CreateProject("acme", "shop");
+        (Key, string)[] made = [keys.Create("a", lab), keys.Create("b", lab), keys.Create("c", shop), keys.Create("d")];
+        await using (var ledger = new Ledger(_store))
+        {
+            for (int i = 0; i < made.Length; i++)
+            {
+                Key key = made[i].Item1;
+                await ledger.RecordAsync(Record($"r{i}", key.Id) with { ProjectId = key.ProjectId, OrganizationId = key.OrganizationId, Cost = 1 << i, DiscardedTokens = i });
+            }
+        }
+
+        Assert.Equal([(null, "default", 8), ("acme", "lab", 3), ("acme", "shop", 4)],
+            Ledger.Totals(_store, new UsageFilter(), OwnerKind.Project).Select(t => (t.Organization == "default" ? null : t.Organization, t.Project, t.Cost)));
+        Assert.Equal([("default", 8L, 3L), ("acme", 7L, 3L)], Ledger.Totals(_store, new UsageFilter(), OwnerKind.Organization).Select(t => (t.Organization!, t.Cost, t.DiscardedTokens)));
+        Assert.Equal(["r2", "r1", "r0"], Ledger.Records(_store, new UsageFilter { Organization = "acme" }).Select(r => r.Record.RequestId));
+        Assert.Equal(["r1", "r0"], Ledger.Records(_store, new UsageFilter { Project = "acme/lab" }).Select(r => r.Record.RequestId));
+        Assert.Equal(["r2"], Ledger.Records(_store, new UsageFilter { Project = "shop" }).Select(r => r.Record.RequestId));
     }
 
     [Fact]

@@ -86,6 +86,22 @@ public sealed class BackgroundTests
     }
 
     [Fact]
+    public async Task A_budget_holds_for_it()
+    {
+        const long budget = 60;
+        await using TestServer server = await TestServer.StartAsync();
+        var owner = new Owner(OwnerKind.Key, server.Key.Id);
+        Limits.Set(server.Store, owner, new Limits { MonthlyTokens = budget });
+        (int status, JsonNode error) = await server.RefusalAsync(Route, Endless);
+        Assert.Equal((429, "insufficient_quota"), (status, (string?)error["code"]));
+        JsonNode started = await server.AnswerAsync(Route, Endless.Replace("\"max_output_tokens\": 250000, ", ""));
+        JsonNode ended = await UntilAsync(server, $"{Route}/{(string)started["id"]!}", "incomplete");
+        Spending month = Spending.Of(server.Store, owner, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds())[3];
+        Assert.Equal(((long)ended["usage"]!["total_tokens"]!, 0), (month.SettledTokens, month.ReservedTokens));
+        Assert.InRange(month.SettledTokens, 1, budget);
+    }
+
+    [Fact]
     public async Task There_are_only_so_many_and_deleting_one_ends_it()
     {
         await using TestServer server = await TestServer.StartAsync(Long with { Waiting = ApiLimits.MaxBackground });

@@ -15,7 +15,9 @@ public sealed class KillTests
         string model = folder.File("tiny.gguf");
         TinyModel.Write(model);
         var store = new Store(folder.Path);
-        (_, string secret) = new Keys(store, TimeProvider.System).Create("test");
+        (Key key, string secret) = new Keys(store, TimeProvider.System).Create("test");
+        var owner = new Owner(OwnerKind.Key, key.Id);
+        Limits.Set(store, owner, new Limits { DailyTokens = Limits.Largest, MonthlyTokens = Limits.Largest });
         using Process server = Start(model, folder.Path);
         try
         {
@@ -30,7 +32,7 @@ public sealed class KillTests
             await server.WaitForExitAsync();
 
             Assert.InRange(finished.Count, 30, 99);
-            List<string> recorded = [.. Ledger.Records(store).Where(record => record.Record.Status == 200).Select(record => record.Record.RequestId)];
+            List<string> recorded = [.. Ledger.Records(store, new UsageFilter()).Where(record => record.Record.Status == 200).Select(record => record.Record.RequestId)];
             Assert.Equal(recorded.Count, recorded.Distinct().Count());
             Assert.Empty(finished.Except(recorded));
             Assert.Equal(finished.Count, finished.Distinct().Count());
@@ -41,9 +43,19 @@ public sealed class KillTests
                 server.Kill();
         }
 
-        // The store goes on where it was.
+        // The store goes on where it was: what the dead server had set aside is free, what it used is spent.
         await using var ledger = new Ledger(new Store(folder.Path));
+        Assert.True(Spent().ReservedTokens > 0);
+        await using (var reservations = new Reservations(ledger.Writer, TimeProvider.System))
+        {
+            Assert.Equal((0, 0), (Spent().Requests, Spent().ReservedTokens));
+            Assert.Equal(Ledger.Records(store, new UsageFilter()).Sum(entry => entry.Record.PromptTokens + entry.Record.OutputTokens), Spent().SettledTokens);
+        }
+
         await ledger.RecordAsync(new UsageRecord { RequestId = "after", Endpoint = "/v1/completions" });
+        Assert.Null(AuditChain.Verify(store).Fault);
+
+        Spending Spent() => Spending.Of(store, owner, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds())[0];
     }
 
     private static Process Start(string model, string data)

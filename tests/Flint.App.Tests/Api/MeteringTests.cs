@@ -20,8 +20,11 @@ public sealed class MeteringTests
     {
         await using TestServer server = await TestServer.StartAsync();
         JsonNode answer = await server.AnswerAsync(Route, """{"model": "tiny", "prompt": ["hello", "the hello"], "n": 2, "max_tokens": 9, "ignore_eos": true}""");
-        (UsageRecord record, string? key) = Assert.Single(Ledger.Records(server.Store));
-        Assert.Equal("test", key);
+        UsageEntry entry = Assert.Single(Ledger.Records(server.Store, new UsageFilter()));
+        Assert.Equal(("test", "default", "default"), (entry.Key, entry.Project, entry.Organization));
+        UsageRecord record = entry.Record;
+        Assert.Equal(("openai", server.Model.Fingerprint, "", ""), (record.Dialect, record.Fingerprint, record.Mode, record.Policy));
+        Assert.InRange(record.CpuMs, double.Epsilon, record.TotalMs);
         Assert.Equal((string)answer["id"]!, record.RequestId);
         Assert.Equal((Route, "tiny", 200, "length"), (record.Endpoint, record.Model, record.Status, record.Finish));
         Assert.Equal(((long)answer["usage"]!["prompt_tokens"]!, (long)answer["usage"]!["completion_tokens"]!), (record.PromptTokens, record.OutputTokens));

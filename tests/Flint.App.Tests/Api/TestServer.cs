@@ -39,15 +39,15 @@ internal sealed class TestServer : IAsyncDisposable
     /// <summary>A client that sends the key.</summary>
     internal HttpClient Client { get; }
 
-    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null)
+    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null)
     {
         var folder = new TemporaryFolder();
         string path = folder.File("tiny.gguf");
         (write ?? (file => TinyModel.Write(file)))(path);
         var store = new Store(folder.Path);
-        (_, string secret) = new Keys(store, TimeProvider.System).Create("test");
+        (_, string secret) = new Keys(store, time ?? TimeProvider.System).Create("test");
         ServedModel model = ServedModel.Load(path, ModelName, (options ?? new ServingOptions()) with { Threads = 1 });
-        var server = new ApiServer(new ApiOptions { Port = 0, RequireKeys = requireKeys }, [model], store);
+        var server = new ApiServer(new ApiOptions { Port = 0, RequireKeys = requireKeys }, [model], store, time);
         await server.StartAsync();
         return new TestServer(folder, store, model, server, secret);
     }
@@ -69,6 +69,17 @@ internal sealed class TestServer : IAsyncDisposable
 
     internal static HttpRequestMessage Request(string route, string body) =>
         new(HttpMethod.Post, route) { Content = new StringContent(body, Encoding.UTF8, "application/json") };
+
+    /// <summary>A client with a key of its own.</summary>
+    internal HttpClient NewClient(string secret)
+    {
+        HttpClient client = NewClient();
+        client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", secret);
+        return client;
+    }
+
+    /// <summary>The key that <see cref="Client"/> sends.</summary>
+    internal Key Key => new Keys(Store, TimeProvider.System).Get("test");
 
     /// <summary>Posts a body and gives back the answer's, which must be a success.</summary>
     internal async Task<JsonNode> AnswerAsync(string route, string body)
@@ -118,7 +129,7 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     /// <summary>The records so far, newest first.</summary>
-    internal List<UsageRecord> Records() => [.. Ledger.Records(Store).Select(record => record.Record)];
+    internal List<UsageRecord> Records() => [.. Ledger.Records(Store, new UsageFilter()).Select(record => record.Record)];
 
     /// <summary>Waits until a condition holds; the test's own time limit ends a wait in vain.</summary>
     internal static async Task UntilAsync(Func<bool> condition)

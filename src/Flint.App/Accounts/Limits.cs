@@ -1,0 +1,76 @@
+using Dapper;
+using Microsoft.Data.Sqlite;
+
+namespace Flint.App.Accounts;
+
+/// <summary>What an owner may use at most; null where there is no limit. Money is in millionths.</summary>
+public sealed record Limits
+{
+    /// <summary>The largest limit.</summary>
+    public const long Largest = 1_000_000_000_000_000;
+
+    private const string Columns = """
+        requests_per_minute AS RequestsPerMinute, tokens_per_minute AS TokensPerMinute, concurrent_requests AS ConcurrentRequests,
+        daily_tokens AS DailyTokens, monthly_tokens AS MonthlyTokens, daily_cost AS DailyCost, monthly_cost AS MonthlyCost
+        """;
+
+    private const string SomeOwners = $"SELECT owner, {Columns} FROM limits WHERE owner IN (?1, ?2, ?3)";
+
+    /// <summary>Requests begun in a minute of the clock.</summary>
+    public long? RequestsPerMinute { get; init; }
+
+    /// <summary>Tokens of requests begun in a minute of the clock.</summary>
+    public long? TokensPerMinute { get; init; }
+
+    /// <summary>Requests under way.</summary>
+    public long? ConcurrentRequests { get; init; }
+
+    /// <summary>Tokens of requests begun in a day of UTC.</summary>
+    public long? DailyTokens { get; init; }
+
+    /// <summary>Tokens of requests begun in a month of UTC.</summary>
+    public long? MonthlyTokens { get; init; }
+
+    /// <summary>Money for requests begun in a day of UTC.</summary>
+    public long? DailyCost { get; init; }
+
+    /// <summary>Money for requests begun in a month of UTC.</summary>
+    public long? MonthlyCost { get; init; }
+
+    /// <summary>The limits of an owner.</summary>
+    public static Limits Of(Store store, Owner owner)
+    {
+        using SqliteConnection connection = store.Open();
+        return connection.QueryFirstOrDefault<Limits>($"SELECT {Columns} FROM limits WHERE owner = @owner", new { owner = owner.ToString() }) ?? new Limits();
+    }
+
+    /// <summary>Sets the limits of an owner, in running servers too.</summary>
+    /// <exception cref="FlintException">Caller: one is below 0 or above <see cref="Largest"/>.</exception>
+    public static void Set(Store store, Owner owner, Limits limits)
+    {
+        foreach (long? limit in (long?[])[limits.RequestsPerMinute, limits.TokensPerMinute, limits.ConcurrentRequests, limits.DailyTokens, limits.MonthlyTokens, limits.DailyCost, limits.MonthlyCost])
+        {
+            if (limit is < 0 or > Largest)
+                throw FlintException.Caller("invalid_limit", $"A limit is 0 to {Largest}, not {limit}.");
+        }
+
+        var values = new DynamicParameters(limits);
+        values.Add("owner", owner.ToString());
+        using SqliteConnection connection = store.Open();
+        connection.Execute(
+            """
+            INSERT OR REPLACE INTO limits (owner, requests_per_minute, tokens_per_minute, concurrent_requests, daily_tokens, monthly_tokens, daily_cost, monthly_cost)
+            VALUES (@owner, @RequestsPerMinute, @TokensPerMinute, @ConcurrentRequests, @DailyTokens, @MonthlyTokens, @DailyCost, @MonthlyCost)
+            """, values);
+    }
+
+    /// <summary>The limits of some owners that have any.</summary>
+    internal static Dictionary<string, Limits> Of(Statements store, string[] owners) =>
+        store.Query(SomeOwners, static row => (Owner: row.GetString(0), Limits: new Limits
+        {
+            RequestsPerMinute = Read(row, 1), TokensPerMinute = Read(row, 2), ConcurrentRequests = Read(row, 3), DailyTokens = Read(row, 4),
+            MonthlyTokens = Read(row, 5), DailyCost = Read(row, 6), MonthlyCost = Read(row, 7),
+        }), owners[0], owners[1], owners[2]).ToDictionary(row => row.Owner, row => row.Limits);
+
+    private static long? Read(SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
+}

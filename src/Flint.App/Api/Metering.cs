@@ -1,0 +1,10 @@
+using Flint.App.Accounts;
+
+namespace Flint.App.Api;
+
+/// <summary>What the meters of all requests share.</summary>
+/// <param name="Ledger">Where they are settled.</param>
+/// <param name="Reservations">Where what they may use is set aside.</param>
+/// <param name="Counters">What <c>/metrics</c> tells.</param>
+/// <param name="Time">The clock.</param>
+internal sealed record Metering(Ledger Ledger, Reservations Reservations, ApiCounters Counters, TimeProvider Time);

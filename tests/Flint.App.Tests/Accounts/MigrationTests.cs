@@ -1,0 +1,87 @@
+using System.Security.Cryptography;
+using System.Text;
+using Dapper;
+using Flint.App.Accounts;
+using Microsoft.Data.Sqlite;
+
+namespace Flint.App.Tests.Accounts;
+
+/// <summary>A store that any earlier Flint wrote opens, with all that was in it.</summary>
+public sealed class MigrationTests : IDisposable
+{
+    private const string Secret = Keys.SecretPrefix + "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    public static TheoryData<int> Earlier => [.. Enumerable.Range(1, Migrations.Latest - 1)];
+
+    [Theory]
+    [MemberData(nameof(Earlier))]
+    public async Task Keys_still_work_and_records_still_verify(int version)
+    {
+        AuditHead? noted = WriteEarlier(version);
+        var store = new Store(_folder.Path);
+        var keys = new Keys(store, TimeProvider.System);
+
+        Key key = keys.Find(Secret)!;
+        Assert.Equal((1L, "ada", Secret[..16], 5L, "default", "default"), (key.Id, key.Name, key.Prefix, key.Created, key.Project, key.Organization));
+        Assert.Equal(KeyScopes.All, key.Scopes);
+        Assert.Equal((2, 9L), (keys.List().Count, keys.List()[1].Revoked));
+        Assert.Equal("key_name_taken", Assert.Throws<FlintException>(() => keys.Create("ada")).Code);
+
+        AuditResult verified = AuditChain.Verify(store, noted);
+        Assert.Equal((3L, null), (verified.Head.Count, verified.Fault));
+        IReadOnlyList<UsageEntry> records = Ledger.Records(store, new UsageFilter());
+        Assert.Equal([("r3", null, null), ("r2", "bob", "default"), ("r1", "ada", "default")], records.Select(r => (r.Record.RequestId, r.Key, r.Project)));
+        Assert.Equal((1, 11L, 2.5), (records[2].Record.Form, records[2].Record.OutputTokens, records[2].Record.TotalMs));
+
+        // The chain goes on over old records and new ones.
+        await using (var ledger = new Ledger(store))
+            await ledger.RecordAsync(new UsageRecord { RequestId = "r4", Endpoint = "/v1/completions", KeyId = key.Id, ProjectId = key.ProjectId, OrganizationId = key.OrganizationId });
+        Assert.Equal((4L, null), (AuditChain.Verify(store, noted).Head.Count, AuditChain.Verify(store, verified.Head).Fault));
+        Assert.Equal(2, Ledger.Totals(store, new UsageFilter { Key = "ada" }).Single().Requests);
+
+        using SqliteConnection connection = store.Open();
+        Assert.Empty(connection.Query("PRAGMA foreign_key_check"));
+        Assert.Equal("ok", connection.ExecuteScalar<string>("PRAGMA integrity_check"));
+        connection.Execute("UPDATE usage SET cost = 5 WHERE request_id = 'r2'"); // which its form does not cover
+        Assert.Contains("Record 2 (r2)", AuditChain.Verify(store).Fault);
+    }
+
+    [Fact]
+    public void Two_processes_that_start_at_once_migrate_once()
+    {
+        WriteEarlier(1);
+        Parallel.For(0, 8, _ => Assert.NotNull(new Store(_folder.Path)));
+        Assert.NotNull(new Keys(new Store(_folder.Path), TimeProvider.System).Find(Secret));
+    }
+
+    /// <summary>A store as that version left it, with two keys, one of them revoked, and three records.</summary>
+    private AuditHead? WriteEarlier(int version)
+    {
+        SQLitePCL.Batteries_V2.Init();
+        string path = _folder.File(Store.FileName);
+        using var connection = new SqliteConnection($"Data Source={path};Pooling=False");
+        connection.Open();
+        connection.Execute("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = OFF");
+        Migrations.Run(connection, path, 1);
+        connection.Execute(
+            "INSERT INTO keys (id, name, prefix, hash, created, revoked) VALUES (1, 'ada', @prefix, @hash, 5, NULL), (2, 'bob', 'sk-flint-xxxxxxx', x'00', 6, 9)",
+            new { prefix = Secret[..16], hash = SHA256.HashData(Encoding.UTF8.GetBytes(Secret)) });
+        foreach ((string id, long? key) in new (string, long?)[] { ("r1", 1), ("r2", 2), ("r3", null) })
+        {
+            connection.Execute(
+                "INSERT INTO usage (request_id, key_id, endpoint, model, started, status, finish, prompt_tokens, cached_tokens, output_tokens, reasoning_tokens, queue_ms, first_token_ms, total_ms) VALUES (@id, @key, '/v1/completions', 'm', 7, 200, 'stop', 3, 2, 11, 1, 0.5, 1.5, 2.5)",
+                new { id, key });
+        }
+
+        Migrations.Run(connection, path, version);
+        Assert.Equal(version, connection.ExecuteScalar<int>("PRAGMA user_version"));
+        if (version == 1)
+            return null;
+        (long count, byte[] hash) = connection.QuerySingle<(long, byte[])>("SELECT records, hash FROM chain");
+        return new AuditHead(count, Convert.ToHexStringLower(hash));
+    }
+}
