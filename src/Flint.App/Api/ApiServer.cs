@@ -61,15 +61,15 @@ public sealed class ApiServer : IAsyncDisposable
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
         v1.MapGet("/models/{**id}", list.GetAsync);
-        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi));
+        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckChat : null });
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
-        v1.MapPost("/responses", responses.HandleAsync).WithMetadata(new MeteredRoute("/v1/responses", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi));
+        v1.MapPost("/responses", responses.HandleAsync).WithMetadata(new MeteredRoute("/v1/responses", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckResponses : null });
         v1.MapPost("/responses/input_tokens", responses.CountAsync).WithMetadata(new MeteredRoute("/v1/responses/input_tokens", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi));
         v1.MapGet("/responses/{id}", responses.GetAsync);
         v1.MapDelete("/responses/{id}", responses.DeleteAsync);
         v1.MapGet("/responses/{id}/input_items", responses.ListInputAsync);
         v1.MapPost("/responses/{id}/cancel", responses.CancelAsync);
-        v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });
+        v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic", Profile = options.IsMuse ? MuseProfile.CheckMessages : null });
         v1.MapPost("/messages/count_tokens", messages.CountAsync).WithMetadata(new MeteredRoute("/v1/messages/count_tokens", "req_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });
         var api = _app.MapGroup("/api");
         api.MapGet("/version", OllamaApi.VersionAsync);
