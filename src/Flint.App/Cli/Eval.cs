@@ -19,6 +19,7 @@ internal static class Eval
     private static readonly Option<int?> Items = Verb.Range(new Option<int?>("--items") { Description = $"Items of each task (default: {EvaluationOptions.DefaultItems}; needle {EvaluationOptions.DefaultNeedleItems}).", HelpName = "N" }, 1, EvaluationOptions.MaxItems);
     private static readonly Option<ulong> Seed = new("--seed") { Description = "Draws the items; none is ever in a training set.", DefaultValueFactory = _ => EvaluationOptions.DefaultSeed, HelpName = "S" };
     private static readonly Option<int> Needle = Verb.Range(new Option<int>("--needle-tokens") { Description = "Tokens that the needle's items nearly fill.", DefaultValueFactory = _ => 2048, HelpName = "N" }, EvaluationOptions.MinNeedleTokens, MaxNeedleTokens);
+    private static readonly Option<Strength?> StrengthOption = new("--strength") { Description = "How much answers are thought over (default: high, what a model does unasked; arithmetic all three).", HelpName = "LOW|MEDIUM|HIGH" };
     private static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object." };
     private static readonly Option<string?> Card = new("--card") { Description = "Write the model's card to this file, in Markdown.", HelpName = "FILE" };
     private static readonly Option<string?> Curve = new("--curve") { Description = "Answer the items of one task greedily, by majorities and by contemplations of 1 to 32 agents, and draw accuracy over tokens and over time to this file, as SVG.", HelpName = "FILE" };
@@ -37,7 +38,7 @@ internal static class Eval
     private static Command CreateNano()
     {
         var command = new Command("nano", "Have a model answer held-out items of flint-nano's world.")
-            { Model, Task, Items, Seed, Needle, Json, Card, Curve, Traces, Wrong, Parallel, Threads, Mode, CalibrationFileOption, Fit };
+            { Model, Task, Items, Seed, Needle, StrengthOption, Json, Card, Curve, Traces, Wrong, Parallel, Threads, Mode, CalibrationFileOption, Fit };
         Flags.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -70,8 +71,11 @@ internal static class Eval
             CalibrationFile.Write(fit, Calibration.Fit(results.SelectMany(r => r.Agreements)));
         if (parsed.GetValue(Card) is string path)
         {
+            var less = new List<(Strength, IReadOnlyList<TaskResult>)>();
+            foreach (Strength strength in (Strength[])[Strength.Low, Strength.Medium])
+                less.Add((strength, await new Evaluation(served, options.AtLess(strength)).RunAsync(Progress, cancel)));
             using var file = new StreamWriter(path) { NewLine = "\n" };
-            ModelCard.Write(file, served, options, results);
+            ModelCard.Write(file, served, options, results, less);
         }
     }
 
@@ -93,6 +97,7 @@ internal static class Eval
             Items = parsed.GetValue(Items),
             Seed = parsed.GetValue(Seed),
             NeedleTokens = parsed.GetValue(Needle),
+            Strength = parsed.GetValue(StrengthOption),
             Parallel = parsed.GetValue(Parallel),
             Wrong = parsed.GetValue(Wrong),
             Contemplation = asked,

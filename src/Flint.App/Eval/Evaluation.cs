@@ -72,6 +72,6 @@ public sealed class Evaluation
     }
 
     private NanoItem Draw(string task, int index) => task == "needle"
-        ? NanoWorld.HeldOutNeedle(_options.Seed, index, _count, (int)(_options.NeedleTokens * NeedleLeast), _options.NeedleTokens - NeedleSpare)
-        : NanoWorld.HeldOut(_options.Seed, task, index);
+        ? NanoWorld.HeldOutNeedle(_options.Seed, index, _count, (int)(_options.NeedleTokens * NeedleLeast), _options.NeedleTokens - NeedleSpare, _options.Strength)
+        : NanoWorld.HeldOut(_options.Seed, task, index, _options.Strength);
 }
