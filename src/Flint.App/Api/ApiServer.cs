@@ -42,9 +42,11 @@ public sealed class ApiServer : IAsyncDisposable
         _reservations = new Reservations(_ledger.Writer, time);
         _app = Build(options);
 
-        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, time));
+        var running = new RunningRequests(ApiLimits.MaxConnections); // a connection has one at a time
+        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, time), running);
         var list = new Models(models);
         var health = new Health(models, _counters);
+        var requests = new Requests(running);
         var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
         var messages = new AnthropicMessages(list);
@@ -58,6 +60,8 @@ public sealed class ApiServer : IAsyncDisposable
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
         v1.MapGet("/models/{**id}", list.GetAsync);
+        v1.MapGet("/requests", requests.ListAsync);
+        v1.MapPost("/requests/{id}/end_thinking", requests.EndThinkingAsync);
         v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi));
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
         v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });

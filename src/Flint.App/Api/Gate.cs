@@ -9,7 +9,7 @@ namespace Flint.App.Api;
 /// What every request passes, once, above all routes: counting, the key, the meter, and the one place where a failure becomes
 /// an answer. A route below it only says what is right.
 /// </summary>
-internal sealed class Gate(Keys? keys, Metering metering)
+internal sealed class Gate(Keys? keys, Metering metering, RunningRequests running)
 {
     private const int ClientClosedRequest = 499;
 
@@ -35,11 +35,15 @@ internal sealed class Gate(Keys? keys, Metering metering)
         try
         {
             Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
+            context.Features.Set(key);
             if (route is not null)
             {
                 string id = route.IdPrefix + RandomNumberGenerator.GetHexString(32, lowercase: true);
                 meter = new RequestMeter(metering, id, route, key, context.Response.Headers);
                 context.Features.Set(meter);
+                var request = new RunningRequest(id, route.Path, meter.Created, key?.Id);
+                context.Features.Set(request);
+                running.Enter(request);
                 context.Response.Headers["x-request-id"] = id;
                 if (shape.IdHeader is string header)
                     context.Response.Headers[header] = id;
@@ -58,6 +62,11 @@ internal sealed class Gate(Keys? keys, Metering metering)
         catch (Exception error)
         {
             await FailAsync(context, meter, shape, ApiException.From(error, route?.PromptParameter), error);
+        }
+        finally
+        {
+            if (meter is not null)
+                running.Leave(meter.Id);
         }
     }
 
