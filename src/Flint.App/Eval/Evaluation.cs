@@ -63,7 +63,11 @@ public sealed class Evaluation
         });
         // In the order of the items, so that equal runs report equally.
         var result = new TaskResult(task);
-        foreach ((NanoItem item, ModelTurn[] turns) in answered) result.Add(item, turns, _options.Wrong);
+        foreach ((NanoItem item, ModelTurn[] turns) in answered)
+        {
+            result.Add(item, turns, _options.Wrong);
+            if (_options.Traces is { } traces) Report.WriteTraces(traces, item, turns);
+        }
         return result;
     }
 

@@ -51,6 +51,9 @@ public sealed record EvaluationOptions
     /// <summary>How many wrong answers of each task to keep for a look at them.</summary>
     public int Wrong { get; init; }
 
+    /// <summary>Where the trees of contemplations go, a JSON line each; null for nowhere.</summary>
+    public TextWriter? Traces { get; init; }
+
     /// <summary>How items are answered.</summary>
     public EvaluationMode Mode { get; init; }
 

@@ -134,6 +134,6 @@ public static class NanoWorld
         "chat" => Chat.Make(item, heldOut),
         "lists" => Lists.Make(item, heldOut),
         "facts" => Facts.Make(item, heldOut),
-        _ => Words.Make(item),
+        _ => Words.Make(item, heldOut),
     };
 }
