@@ -86,6 +86,20 @@ public sealed class SubagentTests
     }
 
     [Fact]
+    public async Task A_model_that_only_calls_comes_to_an_end()
+    {
+        string[] again = ["\u2581<tool_call>", "{\"name\":\u2581\"subagents.spawn\",\u2581\"arguments\":\u2581{}}", "\u2581</tool_call>", "<|im_end|>"];
+        await using TestServer server = await TestServer.StartAsync(write: path => ScriptedModel.Write(path, Template, 1 << 15, ('\n', Spawns), ('-', Agent), ('+', again)));
+        JsonNode answer = await server.AnswerAsync(Route, "{" + Ask + """, "subagents": true, "include": ["subagents"] }""");
+        Assert.Equal("length", (string?)answer["choices"]![0]!["finish_reason"]);
+        JsonArray calls = answer["subagents"]!["calls"]!.AsArray();
+        Assert.Equal(33, calls.Count);
+        Assert.All(calls.Skip(1).SkipLast(1), call => Assert.NotNull(call!["fault"]));
+        Assert.StartsWith("Not run: after 32", (string?)calls[32]!["fault"], StringComparison.Ordinal);
+        Assert.Equal(6 + 2 * 5 + 32 * 4, (int)answer["usage"]!["completion_tokens"]!);
+    }
+
+    [Fact]
     public async Task Beside_a_function_of_the_client_s_only_that_one_is_called()
     {
         await using TestServer server = await StartAsync([.. Spawns[..5], "\u2581<tool_call>", "{\"name\":\u2581\"get_weather\",\u2581\"arguments\":\u2581{\"city\":\u2581\"Bonn\"}}", "\u2581</tool_call>", "<|im_end|>"]);

@@ -104,6 +104,10 @@ public sealed class SubagentTests
         Assert.Contains("can spawn no others", Assert.Single(asked.Agents[0].Calls).Fault);
         Assert.Equal(AgentEnd.Finished, asked.Agents[0].End);
 
+        // One that never stops asking is stopped.
+        SubagentCallTrace restless = await new Subagents(world.Engine, Talk.Task(calls: Talk.Endless), new SubagentOptions { AgentTokens = 100_000 }, new TokenBudget(1_000_000)).CallAsync(Talk.Call("{item}", "a"), Test);
+        Assert.Equal((AgentEnd.Length, 31), (restless.Agents[0].End, restless.Agents[0].Calls.Count));
+
         var poor = new Subagents(world.Engine, Talk.Task(), new SubagentOptions(), new TokenBudget(47));
         Assert.Contains("too few for 2", (await poor.CallAsync(Talk.Call("{item}", "a", "b"), Test)).Fault);
         Assert.Null((await new Subagents(world.Engine, Talk.Task(), new SubagentOptions(), new TokenBudget(48)).CallAsync(Talk.Call("{item}", "a", "b"), Test)).Fault);
@@ -259,6 +263,8 @@ public sealed class SubagentTests
     /// <summary>A talk whose agents think all they write, answer with a number made of it, and call by chance.</summary>
     private sealed class Talk(string message, bool maySpawn, int calls) : SubagentTalk
     {
+        public const int Endless = int.MaxValue; // calls a function that is not there in every turn
+
         private int[] _prompt = [.. EngineHarness.Prompt(Math.Max(1, message.Length), message.Sum(c => c))];
         private string _text = "";
         private int _sum;
@@ -292,10 +298,12 @@ public sealed class SubagentTests
             _turns++;
             string thoughts = _text;
             _text = "";
+            if (calls == Endless)
+                return new SubagentTurn(thoughts, "", [new FunctionCall("nothing", "{}")]);
             return new SubagentTurn(thoughts, $"{_sum}", spawns ? [Call("m{item}", [.. Enumerable.Range(0, 1 + _sum % 3).Select(i => $"{_sum % 17} {i}")])] : []);
         }
 
         public override void Answer(IReadOnlyList<string> results) =>
-            _prompt = [.. _prompt, .. results.SelectMany(r => r.Take(40)).Select(c => 8 + c % 40)];
+            _prompt = [.. _prompt, .. results.SelectMany(r => r.Take(calls == Endless ? 8 : 40)).Select(c => 8 + c % 40)];
     }
 }
