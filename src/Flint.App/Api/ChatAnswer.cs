@@ -19,7 +19,7 @@ internal static class ChatAnswer
         try
         {
             choices.AddRange(first.Samples.Select(sample => new ChatChoice(sample, turn)));
-            RunningRequest.Of(context).Choices = choices;
+            turn.Running.Choices = choices;
             ChatOutput[] outputs = [.. choices.Select(choice => choice.Output)];
             if (!turn.Request.Generation.Stream)
             {

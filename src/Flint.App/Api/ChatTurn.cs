@@ -13,12 +13,13 @@ internal sealed class ChatTurn
     private const ulong LegSeed = 0x9E3779B97F4A7C15;
     private const int SubagentPrompt = 1024; // tokens of a sub-agent's prompt beyond those of the turn's own
 
-    private ChatTurn(ChatRequest request, ModelVariant variant, ModePlan plan, RequestMeter meter)
+    private ChatTurn(ChatRequest request, ModelVariant variant, ModePlan plan, RequestMeter meter, RunningRequest running)
     {
         Request = request;
         Variant = variant;
         Plan = plan;
         Meter = meter;
+        Running = running;
         var variables = new Dictionary<string, object?>(plan.Variables);
         foreach ((string name, object? value) in request.TemplateVariables)
             variables[name] = value;
@@ -51,6 +52,9 @@ internal sealed class ChatTurn
 
     /// <summary>Measures it.</summary>
     public RequestMeter Meter { get; }
+
+    /// <summary>How other requests reach it.</summary>
+    public RunningRequest Running { get; }
 
     /// <summary>The conversation.</summary>
     public TemplateInput Input { get; }
@@ -87,7 +91,7 @@ internal sealed class ChatTurn
             context.Response.Headers["x-flint-mode"] = ModePlan.Names[(int)named];
         if (plan.Approximation is string approximation)
             context.Response.Headers["x-flint-mode-approximation"] = approximation;
-        return new ChatTurn(request, variant, plan, meter);
+        return new ChatTurn(request, variant, plan, meter, RunningRequest.Of(context));
     }
 
     /// <summary>Reserves what the turn may use, and hands it to the engine.</summary>

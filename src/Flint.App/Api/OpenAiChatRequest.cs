@@ -6,9 +6,11 @@ namespace Flint.App.Api;
 /// <summary>Reads the body of <c>POST /v1/chat/completions</c>.</summary>
 internal static class OpenAiChatRequest
 {
-    private const string Contemplating = "contemplating";
+    /// <summary>The effort that is the mode of this name.</summary>
+    public const string Contemplating = "contemplating";
 
-    private static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max", Contemplating];
+    /// <summary>Efforts that a request may ask for.</summary>
+    public static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max", Contemplating];
 
     /// <summary>Reads and checks a body.</summary>
     /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
@@ -88,7 +90,8 @@ internal static class OpenAiChatRequest
         }
     }
 
-    private static Dictionary<string, object?> ReadTemplateVariables(JsonFields body)
+    /// <summary>Reads <c>chat_template_kwargs</c>.</summary>
+    public static Dictionary<string, object?> ReadTemplateVariables(JsonFields body)
     {
         var variables = new Dictionary<string, object?>();
         if (body.Object("chat_template_kwargs") is JsonFields own)

@@ -12,6 +12,9 @@ internal sealed class RunningRequest(string id, string path, long created, long?
 {
     private volatile IReadOnlyList<ChatChoice> _choices = [];
 
+    /// <summary>How many have yet to leave it; the list of running requests counts them.</summary>
+    public int Holders { get; set; } = 1;
+
     /// <summary>The id its response carries.</summary>
     public string Id => id;
 
@@ -59,11 +62,21 @@ internal sealed class RunningRequests(int capacity)
             return _running.Count < capacity && _running.TryAdd(request.Id, request);
     }
 
-    /// <summary>Takes a request out.</summary>
-    public void Leave(string id)
+    /// <summary>Has a request stay until one more has left it: its connection may end before its answer does.</summary>
+    public void Hold(RunningRequest request)
     {
         lock (_running)
-            _running.Remove(id);
+            request.Holders++;
+    }
+
+    /// <summary>Leaves a request; the last takes it out.</summary>
+    public void Leave(RunningRequest request)
+    {
+        lock (_running)
+        {
+            if (--request.Holders == 0 && _running.TryGetValue(request.Id, out RunningRequest? found) && found == request)
+                _running.Remove(request.Id);
+        }
     }
 
     /// <summary>The request of an id, where the key is its own; else null.</summary>

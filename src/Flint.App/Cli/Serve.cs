@@ -24,12 +24,13 @@ internal static class Serve
     private static readonly Option<int> Threads = new("--threads") { HelpName = "N", Description = "Threads that compute (default: one per core)." };
     private static readonly Option<bool> NoAuth = new("--no-auth") { Description = "Ask for no key. Only on a loopback address." };
     private static readonly Option<int> Drain = new("--drain") { HelpName = "SECONDS", DefaultValueFactory = _ => 30, Description = "How long running requests may go on after Ctrl+C or SIGTERM." };
+    private static readonly Option<string?> Profile = new("--profile") { HelpName = "NAME", Description = "muse: refuse what Meta's Model API refuses, so that what works here works there." };
     private static readonly Option<string?> Data = DataOption.Create();
 
     /// <summary>The verb.</summary>
     public static Command Create()
     {
-        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, Data };
+        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, Profile, Data };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -78,7 +79,10 @@ internal static class Serve
             throw FlintException.Caller("invalid_port", $"--port takes 0 to 65535, not {parsed.GetValue(Port)}.");
         if (parsed.GetValue(Drain) is < 0 or > 86_400)
             throw FlintException.Caller("invalid_drain", $"--drain takes 0 to 86400 seconds, not {parsed.GetValue(Drain)}.");
-        return new ApiOptions { Address = address, Port = parsed.GetValue(Port), RequireKeys = !parsed.GetValue(NoAuth) };
+        string? profile = parsed.GetValue(Profile);
+        if (profile is not (null or "muse"))
+            throw FlintException.Caller("invalid_profile", $"--profile takes muse, not '{profile}'.");
+        return new ApiOptions { Address = address, Port = parsed.GetValue(Port), RequireKeys = !parsed.GetValue(NoAuth), IsMuse = profile is not null };
     }
 
     /// <summary>Reads <c>[MODEL:]NAME=PATH</c>.</summary>

@@ -18,12 +18,13 @@ public sealed class EndThinkingTests
     [Theory]
     [InlineData(Route, true)]
     [InlineData(Route, false)]
+    [InlineData("/v1/responses", false)]
     [InlineData("/v1/messages", false)]
     [InlineData("/api/chat", false)]
     public async Task A_model_answers_from_the_thoughts_it_has(string route, bool stream)
     {
         await using TestServer server = await StartAsync(["Done.", "<|im_end|>"]);
-        string body = "{" + Ask + (route == "/v1/messages" ? ", \"max_tokens\": 200000, \"thinking\": {\"type\": \"adaptive\"}" : "") + (stream ? ", \"stream\": true}" : ", \"stream\": false}");
+        string body = "{" + (route == "/v1/responses" ? Ask.Replace("messages", "input") : Ask) + (route == "/v1/messages" ? ", \"max_tokens\": 200000, \"thinking\": {\"type\": \"adaptive\"}" : "") + (stream ? ", \"stream\": true}" : ", \"stream\": false}");
         Task<List<JsonNode>> answer = stream ? server.StreamAsync(route, body) : WholeAsync(server, route, body);
         string id = await EndAsync(server);
 
@@ -73,13 +74,32 @@ public sealed class EndThinkingTests
     }
 
     [Fact]
+    public async Task A_response_in_the_background_is_reached_after_its_client_has_gone()
+    {
+        await using TestServer server = await StartAsync(["Done.", "<|im_end|>"]);
+        string id = (string)(await server.AnswerAsync("/v1/responses", "{" + Ask.Replace("messages", "input") + ", \"background\": true}"))["id"]!;
+        Assert.Equal(id, await EndAsync(server));
+        await TestServer.UntilAsync(() => server.Records().Count == 1);
+        Assert.Equal((id, 200, "stop"), (server.Records()[0].RequestId, server.Records()[0].Status, server.Records()[0].Finish));
+        await NoneRunsAsync(server);
+        string response = await server.Client.GetStringAsync($"/v1/responses/{id}");
+        Assert.Equal("completed", (string?)JsonNode.Parse(response)!["status"]);
+        Assert.Contains("\"Done.\"", response);
+    }
+
+    [Fact]
     public void No_more_requests_are_kept_than_there_is_room_for()
     {
         var running = new RunningRequests(2);
         Assert.Equal([true, true, false], ((string[])["a", "b", "c"]).Select((id, i) => running.Enter(new RunningRequest(id, Route, i, i % 2 == 0 ? 7 : null))));
         Assert.Equal(("a", null, null), (running.Find("a", 7)?.Id, running.Find("a", 8)?.Id, running.Find("a", null)?.Id));
         Assert.Equal(("b", null), (running.Find("b", null)?.Id, running.Find("c", 7)?.Id));
-        running.Leave("a");
+        RunningRequest first = running.Find("a", 7)!;
+        running.Hold(first);
+        running.Leave(first);
+        Assert.NotNull(running.Find("a", 7));
+        running.Leave(first);
+        Assert.Null(running.Find("a", 7));
         Assert.True(running.Enter(new RunningRequest("c", Route, 2, 7)));
         Assert.Equal(["c"], running.Of(7).Select(request => request.Id));
         Assert.False(running.Find("c", 7)!.EndThinking()); // nothing is generated for it

@@ -154,6 +154,10 @@ public sealed class SubagentTests
         Assert.Equal(["Wait.", Told, "\n\nBoth."], message["content"]!.AsArray().Select(block => (string?)block!["text"] ?? (string?)block["thinking"]));
         JsonNode chat = await server.AnswerAsync("/api/chat", """{"model": "tiny", "stream": false, "options": {"temperature": 0}, "subagents": true, "messages": [{"role": "user", "content": "hi"}] }""");
         Assert.Equal(("Wait.\n\nBoth.", Told), ((string?)chat["message"]!["content"], (string?)chat["message"]!["thinking"]));
+        JsonNode response = await server.AnswerAsync("/v1/responses", """{"model": "tiny", "temperature": 0, "tools": [{"type": "subagents"}], "include": ["subagents"], "input": "hi" }""");
+        Assert.Equal(["Wait.", Told, "\n\nBoth."], response["output"]!.AsArray().Select(item => (string?)item!["content"]![0]!["text"]));
+        Assert.Equal(2, response["subagents"]!["calls"]![0]!["agents"]!.AsArray().Count);
+        Assert.Equal("subagents", (string?)response["tools"]![0]!["type"]);
         Assert.All(server.Records(), record => Assert.Equal(18, record.OutputTokens));
     }
 
