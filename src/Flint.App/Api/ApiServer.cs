@@ -43,12 +43,14 @@ public sealed class ApiServer : IAsyncDisposable
         _reservations = new Reservations(_ledger.Writer, time);
         _app = Build(options);
 
-        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, time));
+        var running = new RunningRequests(ApiLimits.MaxConnections + ApiLimits.MaxBackground); // a connection has one at a time
+        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, time), running);
         var list = new Models(models);
         var health = new Health(models, _counters);
+        var requests = new Requests(running);
         var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
-        _background = new BackgroundResponses(_counters);
+        _background = new BackgroundResponses(_counters, running);
         var responses = new OpenAiResponses(list, new Responses(store, time), _background);
         var messages = new AnthropicMessages(list);
         var ollamaModels = new OllamaModels(list);
@@ -61,6 +63,8 @@ public sealed class ApiServer : IAsyncDisposable
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
         v1.MapGet("/models/{**id}", list.GetAsync);
+        v1.MapGet("/requests", requests.ListAsync);
+        v1.MapPost("/requests/{id}/end_thinking", requests.EndThinkingAsync);
         v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckChat : null });
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
         v1.MapPost("/responses", responses.HandleAsync).WithMetadata(new MeteredRoute("/v1/responses", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckResponses : null });

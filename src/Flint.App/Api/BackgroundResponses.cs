@@ -17,7 +17,8 @@ internal sealed record BackgroundRun(ResponsesTeller Teller, long? Key, EventLog
 
 /// <summary>The responses that go on without their clients. Each is metered as any other, and recorded before it counts as ended.</summary>
 /// <param name="counters">What <c>/metrics</c> tells.</param>
-internal sealed class BackgroundResponses(ApiCounters counters)
+/// <param name="running">Where other requests can reach them.</param>
+internal sealed class BackgroundResponses(ApiCounters counters, RunningRequests running)
 {
     private readonly ConcurrentDictionary<string, BackgroundRun> _runs = new(StringComparer.Ordinal);
     private readonly Lock _gate = new();
@@ -40,6 +41,7 @@ internal sealed class BackgroundResponses(ApiCounters counters)
                 throw new FlintException(FaultSide.Limit, "too_many_background", $"{ApiLimits.MaxBackground} responses are running in the background, the most at once.");
             _runs[turn.Meter.Id] = run;
             counters.Enter();
+            running.Hold(turn.Running);
             run.Done = Task.Run(() => RunAsync(turn, run));
         }
 
@@ -54,10 +56,10 @@ internal sealed class BackgroundResponses(ApiCounters counters)
     {
         lock (_gate)
             _isStopping = true;
-        BackgroundRun[] running = [.. _runs.Values];
-        foreach (BackgroundRun run in running)
+        BackgroundRun[] runs = [.. _runs.Values];
+        foreach (BackgroundRun run in runs)
             await run.Cancellation.CancelAsync();
-        foreach (BackgroundRun run in running)
+        foreach (BackgroundRun run in runs)
             await run.Done.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
@@ -79,6 +81,7 @@ internal sealed class BackgroundResponses(ApiCounters counters)
         {
             run.Events.Complete();
             _runs.TryRemove(turn.Meter.Id, out _);
+            running.Leave(turn.Running);
             counters.Leave();
         }
     }

@@ -9,7 +9,7 @@ namespace Flint.App.Api;
 /// What every request passes, once, above all routes: counting, the key, the meter, and the one place where a failure becomes
 /// an answer. A route below it only says what is right.
 /// </summary>
-internal sealed class Gate(Keys? keys, Metering metering)
+internal sealed class Gate(Keys? keys, Metering metering, RunningRequests running)
 {
     /// <summary>The status of a request whose answer nobody waited for.</summary>
     public const int ClientClosedRequest = 499;
@@ -33,6 +33,7 @@ internal sealed class Gate(Keys? keys, Metering metering)
         MeteredRoute? route = context.GetEndpoint()?.Metadata.GetMetadata<MeteredRoute>();
         var shape = ErrorShape.Of(context.Request, route);
         RequestMeter? meter = null;
+        RunningRequest? request = null;
         try
         {
             Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
@@ -43,6 +44,9 @@ internal sealed class Gate(Keys? keys, Metering metering)
                 string id = route.IdPrefix + RandomNumberGenerator.GetHexString(32, lowercase: true);
                 meter = new RequestMeter(metering, id, route, key, context.Response.Headers);
                 context.Features.Set(meter);
+                request = new RunningRequest(id, route.Path, meter.Created, key?.Id);
+                context.Features.Set(request);
+                running.Enter(request);
                 context.Response.Headers["x-request-id"] = id;
                 if (shape.IdHeader is string header)
                     context.Response.Headers[header] = id;
@@ -61,6 +65,11 @@ internal sealed class Gate(Keys? keys, Metering metering)
         catch (Exception error)
         {
             await FailAsync(context, meter, shape, ApiException.From(error, route?.PromptParameter), error);
+        }
+        finally
+        {
+            if (request is not null)
+                running.Leave(request);
         }
     }
 

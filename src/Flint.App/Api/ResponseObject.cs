@@ -29,6 +29,9 @@ internal sealed class ResponseObject(ChatTurn turn, ResponsesRequest request)
     /// <summary>The tree it comes from, where several agents made it.</summary>
     public ContemplationTrace? Trace { get; set; }
 
+    /// <summary>The tree of its sub-agents, where it was offered to spawn them.</summary>
+    public SubagentTree? Subagents { get; set; }
+
     /// <summary>Writes it as it stands.</summary>
     public void WriteTo(Utf8JsonWriter writer)
     {
@@ -127,9 +130,16 @@ internal sealed class ResponseObject(ChatTurn turn, ResponsesRequest request)
             writer.WriteEndObject();
         }
 
-        if (Trace is null || !turn.Request.TellsContemplation)
-            return;
-        writer.WritePropertyName("contemplation"u8);
-        Trace.WriteTo(writer);
+        if (Trace is not null && turn.Request.TellsContemplation)
+        {
+            writer.WritePropertyName("contemplation"u8);
+            Trace.WriteTo(writer);
+        }
+
+        if (Subagents is not null && turn.Request.TellsSubagents)
+        {
+            writer.WritePropertyName(SubagentFields.Name);
+            Subagents.WriteTo(writer);
+        }
     }
 }

@@ -11,12 +11,12 @@ namespace Flint.App.Api;
 /// <summary>The body of <c>POST /v1/responses</c>.</summary>
 internal sealed record ResponsesRequest
 {
-    private const string Logprobs = "message.output_text.logprobs", Tree = "contemplation";
+    private const string Logprobs = "message.output_text.logprobs", Tree = "contemplation", Subagents = SubagentFields.Name;
 
     // Those that only tools or sights of another server's would fill change nothing here.
     private static readonly string[] Includes =
     [
-        Tree, Logprobs, "reasoning.encrypted_content", "file_search_call.results", "web_search_call.results", "web_search_call.action.sources",
+        Tree, Subagents, Logprobs, "reasoning.encrypted_content", "file_search_call.results", "web_search_call.results", "web_search_call.action.sources",
         "message.input_image.image_url", "computer_call_output.output.image_url", "code_interpreter_call.outputs",
     ];
 
@@ -68,7 +68,8 @@ internal sealed record ResponsesRequest
 
         SamplingOptions sampling = GenerationFields.ReadSampling(body, new SamplingOptions());
         int? maxTokens = body.Int("max_output_tokens", 1, int.MaxValue), top = body.Int("top_logprobs", 0, ApiLimits.MaxTopLogprobs);
-        (bool tree, bool logprobs) = ReadIncludes(body);
+        HashSet<string> included = ReadIncludes(body);
+        bool tree = included.Contains(Tree), logprobs = included.Contains(Logprobs);
         JsonFields? reasoning = body.Object("reasoning");
         string? effort = reasoning?.Choice("effort", OpenAiChatRequest.Efforts);
         var echo = new JsonObject();
@@ -110,6 +111,8 @@ internal sealed record ResponsesRequest
                 Contemplation = ContemplationFields.Read(body, body, sampling, maxTokens),
                 TellsMode = tree || body.TryGet("mode", out _),
                 TellsContemplation = tree,
+                Subagents = SubagentFields.Read(body, sampling),
+                TellsSubagents = included.Contains(Subagents),
                 TemplateVariables = OpenAiChatRequest.ReadTemplateVariables(body),
             },
         };
@@ -182,7 +185,7 @@ internal sealed record ResponsesRequest
     private static ApiException TooLong(string path, int most, int length) =>
         ApiException.Invalid(path, "string_above_max_length", $"Invalid '{path}': string too long. Expected a string with maximum length {most}, but got a string with length {length} instead.");
 
-    private static (bool Tree, bool Logprobs) ReadIncludes(JsonFields body)
+    private static HashSet<string> ReadIncludes(JsonFields body)
     {
         var asked = new HashSet<string>();
         if (body.Array("include", ApiLimits.MaxIncludes) is JsonElement array)
@@ -197,7 +200,7 @@ internal sealed record ResponsesRequest
             }
         }
 
-        return (asked.Contains(Tree), asked.Contains(Logprobs));
+        return asked;
     }
 
     // Functions stand flat here: their fields beside the type.
@@ -210,8 +213,14 @@ internal sealed record ResponsesRequest
             return tools;
         foreach (JsonElement one in array.EnumerateArray())
         {
-            JsonFields tool = JsonFields.Object(one, $"tools[{tools.Count}]");
+            JsonFields tool = JsonFields.Object(one, $"tools[{told.Count}]");
             string type = tool.RequiredText("type");
+            if (type == Subagents)
+            {
+                told.Add(ChatConversation.NodeOf(one, tool.Path)); // read with the field of that name
+                continue;
+            }
+
             if (type != "function")
                 throw ApiException.Unsupported(tool.PathOf("type"), $"Unsupported value: tools of type '{ApiException.Shorten(type)}', which this server does not have. Supported values are: 'function'.");
             string name = tool.RequiredText("name");

@@ -214,6 +214,7 @@ internal sealed class ResponsesTeller(ChatTurn turn, ResponsesRequest request, R
         bool isWhole = output.FinishReason != "length";
         Close(stream, isWhole ? "completed" : "incomplete");
         _response.Trace = output.Trace;
+        _response.Subagents = output.Subagents;
         Finish(isWhole ? "completed" : "incomplete");
     }
 
