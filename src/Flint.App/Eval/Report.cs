@@ -17,7 +17,7 @@ public static class Report
     public static IEnumerable<string[]> Rows(IEnumerable<TaskResult> results) => results.Select(r => new[]
     {
         r.Task, $"{r.Score.Items}", $"{r.Score.Correct}", Percent(r.Score.Accuracy), Interval(r.Score), r.Valid is { } valid ? Percent(valid.Accuracy) : "",
-        Percent(r.Of(Strength.Low).Score.Accuracy), Percent(r.Of(Strength.Medium).Score.Accuracy), Percent(r.Of(Strength.High).Score.Accuracy), Thoughts(r),
+        Percent(r.Of(Strength.Low)), Percent(r.Of(Strength.Medium)), Percent(r.Of(Strength.High)), Thoughts(r),
         $"{r.MeanTokens:F1}", $"{r.MeanAgents:F2}", r.CalibrationError is { } error ? $"{error:F3}" : "",
     });
 
@@ -118,12 +118,14 @@ public static class Report
 
     private static string Calls(IReadOnlyList<ToolCall>? calls) => string.Join(", ", (calls ?? []).Select(c => $"{c.Name} {c.Arguments}"));
 
+    private static string Percent(StrengthResult result) => result.Turns == 0 ? "" : Percent(result.Score.Accuracy);
+
     internal static string Percent(double share) => $"{share * 100:F1} %";
 
     internal static string Interval(Score score) => $"{score.Low * 100:F1} to {score.High * 100:F1} %";
 
     private static string Thoughts(TaskResult r) =>
-        $"{r.Of(Strength.Low).MeanReasoningTokens:F0} / {r.Of(Strength.Medium).MeanReasoningTokens:F0} / {r.Of(Strength.High).MeanReasoningTokens:F0}";
+        string.Join(" / ", Enum.GetValues<Strength>().Where(s => r.Of(s).Turns > 0).Select(s => $"{r.Of(s).MeanReasoningTokens:F0}"));
 
     private static double Rounded(double share) => Math.Round(share, 4);
 }

@@ -118,9 +118,12 @@ internal static partial class Chat
         (string[] ask, string about) = AskFor(kind);
         if (!talk.Asked.Add(kind + memory?.Value)) return;
         string user = random.Pick(ask);
+        // What was told in order, in the words that questions are put in, so that one can be looked for in it.
+        string told = talk.Told.Count == 0 ? "nothing" : string.Join(", ", talk.Told.Select(m => AskFor(m.Kind).About));
+        string asked = talk.Item.Stage > 2 ? $"The user told me: {told}. Asked for: {about}." : $"The user asks for something: {about}.";
         if (memory is null)
-            talk.Say(user, "not told", "Not told before.", $"The user asks for something: {about}. In this chat it was not told.", $"You have not told me {about}.", "Unknown");
+            talk.Say(user, "not told", "Not told before.", $"{asked} {(talk.Item.Stage > 2 ? "Not told." : "In this chat it was not told.")}", $"You have not told me {about}.", "Unknown");
         else
-            talk.Say(user, memory.Value, $"Told before: \"{memory.Told}\"", $"The user asks for something: {about}. The user told me before: \"{memory.Told}\"", Big(memory.Noted) + ".", Big(memory.Value));
+            talk.Say(user, memory.Value, $"Told before: \"{memory.Told}\"", $"{asked} The user told me before: \"{memory.Told}\"", Big(memory.Noted) + ".", Big(memory.Value));
     }
 }

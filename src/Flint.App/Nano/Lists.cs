@@ -71,7 +71,12 @@ internal static class Lists
         var left = new List<int>(numbers);
         foreach (int number in sorted)
         {
-            high.Append(item.Stage > 1 ? $" {string.Join(", ", BestSoFar(left, down))}: {number}." : $" Of {string.Join(", ", left)} the {next} is {number}.");
+            high.Append(item.Stage switch
+            {
+                1 => $" Of {string.Join(", ", left)} the {next} is {number}.",
+                2 => $" {string.Join(", ", BestSoFar(left, down))}: {number}.",
+                _ => $" {string.Join(", ", left.Zip(BestSoFar(left, down), (one, best) => $"{one} {best}"))}: {number}.",
+            });
             left.Remove(number);
             medium.Append(medium.Length == 0 ? $"{Big(next)} first: {number}" : $", then {number}");
         }
@@ -146,7 +151,8 @@ internal static class Lists
             bool same = one == word;
             if (same) count++;
             medium.Append(medium.Length == 0 ? "" : ", ").Append(same ? $"{one} {count}" : one);
-            high.Append(same ? $" {Big(one)} is the word: {count}." : $" {Big(one)} is another word.");
+            if (item.Stage > 2) high.Append($" {one}: {(same ? $"{count}" : "no")}.");
+            else high.Append(same ? $" {Big(one)} is the word: {count}." : $" {Big(one)} is another word.");
         }
         string answer = count == 1 ? $"The word {word} is in the list 1 time." : $"The word {word} is in the list {count} times.";
         Say(item, $"count {word} {text}", user, count == 0 ? "None." : string.Join(", ", Enumerable.Range(1, count)) + ".", medium.Append('.').ToString(), $"I count {word}.{high} The count is {count}.", answer);
@@ -219,9 +225,26 @@ internal static class Lists
                 high.Append($" The month {best.Month:00} comes {rivals.Length} times, so I compare the days: {days}.");
             }
         }
+        if (item.Stage > 2) high = Elimination(dates, which, late);
         high.Append($" The {which} date is {Text(best)}.");
         string low = best.Year == sorted[0].Year && best.Year == sorted[^1].Year ? "Same year." : $"{best.Year}.";
         Say(item, $"{which} {string.Join(' ', dates)}", user, low, $"Years {steps}.", high.ToString(), $"The {which} date is {Text(best)}.");
+    }
+
+    // Years, months and days in turn, each for the dates that are still in question.
+    private static StringBuilder Elimination((int Year, int Month, int Day)[] dates, string which, bool late)
+    {
+        var text = new StringBuilder();
+        foreach ((string name, string format, Func<(int Year, int Month, int Day), int> part) in
+            ((string, string, Func<(int Year, int Month, int Day), int>)[])[("Years", "0", d => d.Year), ("Months", "00", d => d.Month), ("Days", "00", d => d.Day)])
+        {
+            int best = late ? dates.Max(part) : dates.Min(part);
+            text.Append($"{(text.Length == 0 ? "" : " ")}{name}: {string.Join(", ", dates.Select(d => part(d).ToString(format)))}.");
+            dates = [.. dates.Where(d => part(d) == best)];
+            text.Append($" The {which} is {best.ToString(format)}, {dates.Length} {(dates.Length == 1 ? "time" : "times")}.");
+            if (dates.Length == 1) break;
+        }
+        return text;
     }
 
     private static void Extreme(ItemBuilder item)

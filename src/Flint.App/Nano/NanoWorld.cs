@@ -12,8 +12,8 @@ public static class NanoWorld
     // Of 1,000 training examples of a stage, by number. Needles are long: few of them are many tokens.
     private static readonly (string Task, int[] Shares)[] Mix =
     [
-        ("arithmetic", [270, 210]), ("reading", [160, 210]), ("needle", [35, 25]), ("json", [105, 110]),
-        ("tools", [110, 115]), ("chat", [110, 120]), ("lists", [140, 160]), ("facts", [70, 50]),
+        ("arithmetic", [270, 210, 140]), ("reading", [160, 210, 290]), ("needle", [35, 25, 20]), ("json", [105, 110, 110]),
+        ("tools", [110, 115, 90]), ("chat", [110, 120, 150]), ("lists", [140, 160, 160]), ("facts", [70, 50, 40]),
     ];
 
     // How much the answers of training examples are thought over, in percent; the rest is high, what a model does unasked.
@@ -30,10 +30,11 @@ public static class NanoWorld
     private const ulong TrainingStream = 1, HeldOutStream = 2, MixStream = 3;
 
     /// <summary>
-    /// The stages that nano is trained in. They ask the same and are answered the same; in the second, what the first found hard is
-    /// thought over in smaller steps: sums digit by digit, sorting number by number, options one by one.
+    /// The stages that nano is trained in. They ask the same and are answered the same; in each, what was hard before is thought over
+    /// in smaller steps: in the second, sums digit by digit, sorting number by number, options one by one; in the third, what a
+    /// passage or the user has told is listed in a few words each before it is searched.
     /// </summary>
-    public const int Stages = 2;
+    public const int Stages = 3;
 
     /// <summary>The skills of the training mix.</summary>
     public static IReadOnlyList<string> Tasks { get; } = [.. Mix.Select(m => m.Task)];

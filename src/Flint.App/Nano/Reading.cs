@@ -19,14 +19,21 @@ internal static class Reading
     /// <param name="Clause">The sentence without its subject, to be joined with another; null where it stands alone.</param>
     /// <param name="Sentence">The sentence.</param>
     /// <param name="Questions">What it answers.</param>
-    private sealed record Fact(string Kind, string Subject, string? Clause, string Sentence, Question[] Questions);
+    private sealed record Fact(string Kind, string Subject, string? Clause, string Sentence, Question[] Questions)
+    {
+        /// <summary>It in a few words: subject, kind, and what is told.</summary>
+        internal string Short => $"{Subject} {Kind} {Value}";
+
+        /// <summary>What is told, without words between.</summary>
+        internal required string Value { get; init; }
+    }
 
     /// <summary>A question on a fact.</summary>
     /// <param name="Ask">The question.</param>
     /// <param name="About">What it asks for, as a clause: where Mira lives.</param>
     /// <param name="Answer">The answer.</param>
-    /// <param name="Who">Whether the subject is asked for.</param>
-    private sealed record Question(string Ask, string About, string Answer, bool Who = false);
+    /// <param name="Who">What is told of the subject, where the subject is asked for.</param>
+    private sealed record Question(string Ask, string About, string Answer, string? Who = null);
 
     private static readonly string[] PersonKinds = "lives works age pet colour food arrives paid keeps plays friend travels".Split(' ');
     private static readonly string[] PlaceKinds = "opens built houses long".Split(' ');
@@ -120,8 +127,8 @@ internal static class Reading
             return (random.Pick(untold.Questions), untold, null);
         }
         Fact fact = facts[random.Below(facts.Count)];
-        bool who = random.Chance(WhoPercent) && Array.Exists(fact.Questions, q => q.Who);
-        Question[] fitting = Array.FindAll(fact.Questions, q => q.Who == who);
+        bool who = random.Chance(WhoPercent) && Array.Exists(fact.Questions, q => q.Who is not null);
+        Question[] fitting = Array.FindAll(fact.Questions, q => q.Who is not null == who);
         return (random.Pick(fitting), fact, sentences.Find(s => Array.IndexOf(s.Facts, fact) >= 0).Text);
     }
 
@@ -131,8 +138,9 @@ internal static class Reading
             return quote is null
                 ? item.By("No sentence.", $"{Big(question.About)}: no sentence tells it.", "")
                 : item.By($"\"{quote}\"", $"{Big(question.About)}: the passage says \"{quote}\"", "");
+        if (item.Stage > 2) return Listed(question, fact, quote is not null, sentences);
         var text = new StringBuilder($"The question asks {question.About}. ");
-        if (question.Who)
+        if (question.Who is not null)
             return text.Append(quote is null ? "No sentence of the passage tells that." : $"The passage says: \"{quote}\" That tells it.").ToString();
         bool known = false;
         foreach ((string sentence, Fact[] facts) in sentences)
@@ -142,6 +150,14 @@ internal static class Reading
             known = true;
         }
         return text.Append(!known ? $"The passage tells nothing about {fact.Subject}." : quote is null ? $" That does not tell {question.About}." : $" That tells {question.About}.").ToString();
+    }
+
+    // All that is told, in order and in equal words; then what is asked in the same words, to be found among them or not.
+    private static string Listed(Question question, Fact fact, bool isTold, List<(string Text, Fact[] Facts)> sentences)
+    {
+        string told = string.Join("; ", sentences.SelectMany(s => s.Facts).Select(f => f.Short));
+        string asked = question.Who is null ? $"{fact.Subject} {fact.Kind}" : $"who {fact.Kind} {question.Who}";
+        return $"Told: {told}. Asked: {asked}. {(isTold ? $"Found: {fact.Short}" : "Not told")}.";
     }
 
     private static string Fresh(NanoRandom random, HashSet<string> used, Func<NanoRandom, string> make)
@@ -190,92 +206,108 @@ internal static class Reading
         random.Pick([$"{p} lives in {place}.", $"The home of {p} is in {place}.", $"{p} has a house in {place}.", $"In {place} lives {p}."]),
         [
             new(random.Pick([$"Where does {p} live?", $"In which town does {p} live?", $"Where is the home of {p}?"]), $"where {p} lives", $"{p} lives in {place}."),
-            new(random.Pick([$"Who lives in {place}?", $"Whose home is in {place}?"]), $"who lives in {place}", $"{p} lives in {place}.", true),
-        ]);
+            new(random.Pick([$"Who lives in {place}?", $"Whose home is in {place}?"]), $"who lives in {place}", $"{p} lives in {place}.", place),
+        ])
+        { Value = place };
 
     private static Fact Works(NanoRandom random, string p, string job) => new("works", p, $"works as {A(job)}",
         random.Pick([$"{p} works as {A(job)}.", $"{p} is {A(job)}.", $"The job of {p} is that of {A(job)}.", $"{p} earns money as {A(job)}."]),
         [
             new(random.Pick([$"What is {p}'s job?", $"What does {p} work as?", $"What does {p} do for a living?"]), $"what {p} works as", $"{p} works as {A(job)}."),
-            new(random.Pick([$"Who is {A(job)}?", $"Who works as {A(job)}?"]), $"who works as {A(job)}", $"{p} works as {A(job)}.", true),
-        ]);
+            new(random.Pick([$"Who is {A(job)}?", $"Who works as {A(job)}?"]), $"who works as {A(job)}", $"{p} works as {A(job)}.", job),
+        ])
+        { Value = job };
 
     private static Fact Age(NanoRandom random, string p, int age) => new("age", p, $"is {age} years old",
         random.Pick([$"{p} is {age} years old.", $"{p} is {age}.", $"The age of {p} is {age}.", $"Last week {p} turned {age}."]),
         [
             new(random.Pick([$"How old is {p}?", $"What is the age of {p}?"]), $"how old {p} is", $"{p} is {age} years old."),
-            new($"Who is {age} years old?", $"who is {age} years old", $"{p} is {age} years old.", true),
-        ]);
+            new($"Who is {age} years old?", $"who is {age} years old", $"{p} is {age} years old.", $"{age}"),
+        ])
+        { Value = $"{age}" };
 
     private static Fact Pet(NanoRandom random, string p, string animal, string name) => new("pet", p, $"has {A(animal)} called {name}",
         random.Pick([$"{p} has {A(animal)} called {name}.", $"{p} owns {A(animal)} with the name {name}.", $"{name} is the {animal} of {p}."]),
         [
             new(random.Pick([$"What is the name of {p}'s pet?", $"What is {p}'s pet called?"]), $"what {p}'s pet is called", $"{p}'s pet is called {name}."),
             new($"What kind of animal does {p} have?", $"what animal {p} has", $"{p} has {A(animal)}."),
-            new(random.Pick([$"Who owns {name}?", $"Whose pet is {name}?"]), $"who owns {name}", $"{p} owns {name}.", true),
-        ]);
+            new(random.Pick([$"Who owns {name}?", $"Whose pet is {name}?"]), $"who owns {name}", $"{p} owns {name}.", name),
+        ])
+        { Value = $"{animal} {name}" };
 
     private static Fact Colour(NanoRandom random, string p, string colour, string thing) => new("colour", p, $"has {A(colour)} {thing}",
         random.Pick([$"{p} has {A(colour)} {thing}.", $"The {thing} of {p} is {colour}.", $"{p}'s {thing} is {colour}."]),
-        [new(random.Pick([$"What colour is {p}'s {thing}?", $"What is the colour of {p}'s {thing}?"]), $"what colour {p}'s {thing} is", $"{p}'s {thing} is {colour}.")]);
+        [new(random.Pick([$"What colour is {p}'s {thing}?", $"What is the colour of {p}'s {thing}?"]), $"what colour {p}'s {thing} is", $"{p}'s {thing} is {colour}.")])
+        { Value = $"{thing} {colour}" };
 
     private static Fact Food(NanoRandom random, string p, string food) => new("food", p, $"likes {food} best",
         random.Pick([$"{p} likes {food} best.", $"The favourite food of {p} is {food}.", $"Most of all {p} likes {food}."]),
         [
             new(random.Pick([$"What food does {p} like best?", $"What is {p}'s favourite food?"]), $"what food {p} likes best", $"{p} likes {food} best."),
-            new($"Who likes {food} best?", $"who likes {food} best", $"{p} likes {food} best.", true),
-        ]);
+            new($"Who likes {food} best?", $"who likes {food} best", $"{p} likes {food} best.", food),
+        ])
+        { Value = food };
 
     private static Fact Arrives(NanoRandom random, string p, string time, string day) => new("arrives", p, $"arrives on {day} at {time}",
         random.Pick([$"{p} arrives on {day} at {time}.", $"On {day} at {time} {p} arrives.", $"{p} comes on {day} at {time}."]),
         [
             new(random.Pick([$"When does {p} arrive?", $"When does {p} come?"]), $"when {p} arrives", $"{p} arrives on {day} at {time}."),
             new($"On which day does {p} arrive?", $"on which day {p} arrives", $"{p} arrives on {day}."),
-        ]);
+        ])
+        { Value = $"{day} {time}" };
 
     private static Fact Paid(NanoRandom random, string p, int coins, string thing) => new("paid", p, $"paid {coins} coins for {A(thing)}",
         random.Pick([$"{p} paid {coins} coins for {A(thing)}.", $"For {coins} coins {p} bought {A(thing)}.", $"{p} bought {A(thing)} for {coins} coins."]),
         [
             new(random.Pick([$"How many coins did {p} pay?", $"How much did {p} pay?"]), $"how much {p} paid", $"{p} paid {coins} coins."),
             new($"What did {p} buy?", $"what {p} bought", $"{p} bought {A(thing)}."),
-        ]);
+        ])
+        { Value = $"{coins} {thing}" };
 
     private static Fact Keeps(NanoRandom random, string p, string spot, string thing) => new("keeps", p, $"keeps the {thing} in the {spot}",
         random.Pick([$"{p} keeps the {thing} in the {spot}.", $"The {thing} of {p} is in the {spot}.", $"In the {spot} {p} keeps the {thing}."]),
-        [new(random.Pick([$"Where does {p} keep the {thing}?", $"Where is the {thing} of {p}?"]), $"where {p} keeps the {thing}", $"{p} keeps the {thing} in the {spot}.")]);
+        [new(random.Pick([$"Where does {p} keep the {thing}?", $"Where is the {thing} of {p}?"]), $"where {p} keeps the {thing}", $"{p} keeps the {thing} in the {spot}.")])
+        { Value = $"{thing} {spot}" };
 
     private static Fact Plays(NanoRandom random, string p, string instrument) => new("plays", p, $"plays the {instrument}",
         random.Pick([$"{p} plays the {instrument}.", $"The instrument of {p} is the {instrument}.", $"{p} is good at playing the {instrument}."]),
         [
             new(random.Pick([$"What instrument does {p} play?", $"What does {p} play?"]), $"what instrument {p} plays", $"{p} plays the {instrument}."),
-            new($"Who plays the {instrument}?", $"who plays the {instrument}", $"{p} plays the {instrument}.", true),
-        ]);
+            new($"Who plays the {instrument}?", $"who plays the {instrument}", $"{p} plays the {instrument}.", instrument),
+        ])
+        { Value = instrument };
 
     private static Fact Friend(NanoRandom random, string p, string friend) => new("friend", p, null,
         random.Pick([$"The best friend of {p} is called {friend}.", $"{p} has a best friend, {friend}.", $"{p}'s best friend is {friend}."]),
-        [new(random.Pick([$"Who is {p}'s best friend?", $"Who is the best friend of {p}?"]), $"who {p}'s best friend is", $"{p}'s best friend is {friend}.")]);
+        [new(random.Pick([$"Who is {p}'s best friend?", $"Who is the best friend of {p}?"]), $"who {p}'s best friend is", $"{p}'s best friend is {friend}.")])
+        { Value = friend };
 
     private static Fact Travels(NanoRandom random, string p, string place, string vehicle) => new("travels", p, $"goes to {place} by {vehicle}",
         random.Pick([$"{p} goes to {place} by {vehicle}.", $"By {vehicle} {p} travels to {place}.", $"{p} takes the {vehicle} to {place}."]),
         [
             new($"Where does {p} travel to?", $"where {p} travels to", $"{p} travels to {place}."),
             new(random.Pick([$"How does {p} travel?", $"What does {p} travel by?"]), $"how {p} travels", $"{p} travels by {vehicle}."),
-            new($"Who travels to {place}?", $"who travels to {place}", $"{p} travels to {place}.", true),
-        ]);
+            new($"Who travels to {place}?", $"who travels to {place}", $"{p} travels to {place}.", place),
+        ])
+        { Value = $"{place} {vehicle}" };
 
     private static Fact Opens(NanoRandom random, string p, string shop, string time) => new("opens", p, null,
         random.Pick([$"The {shop} of {p} opens at {time}.", $"At {time} the {shop} of {p} opens.", $"In {p} the {shop} opens at {time}."]),
-        [new(random.Pick([$"When does the {shop} of {p} open?", $"At what time does the {shop} of {p} open?"]), $"when the {shop} of {p} opens", $"The {shop} of {p} opens at {time}.")]);
+        [new(random.Pick([$"When does the {shop} of {p} open?", $"At what time does the {shop} of {p} open?"]), $"when the {shop} of {p} opens", $"The {shop} of {p} opens at {time}.")])
+        { Value = $"{shop} {time}" };
 
     private static Fact Built(NanoRandom random, string p, string building, int year) => new("built", p, null,
         random.Pick([$"The {building} of {p} was built in {year}.", $"In {year} the {building} of {p} was built.", $"{p} has {A(building)} from the year {year}."]),
-        [new(random.Pick([$"When was the {building} of {p} built?", $"In which year was the {building} of {p} built?"]), $"when the {building} of {p} was built", $"The {building} of {p} was built in {year}.")]);
+        [new(random.Pick([$"When was the {building} of {p} built?", $"In which year was the {building} of {p} built?"]), $"when the {building} of {p} was built", $"The {building} of {p} was built in {year}.")])
+        { Value = $"{building} {year}" };
 
     private static Fact Houses(NanoRandom random, string p, int houses) => new("houses", p, null,
         random.Pick([$"{p} has {houses} houses.", $"There are {houses} houses in {p}.", $"The town of {p} has {houses} houses."]),
-        [new(random.Pick([$"How many houses does {p} have?", $"How many houses are there in {p}?"]), $"how many houses {p} has", $"{p} has {houses} houses.")]);
+        [new(random.Pick([$"How many houses does {p} have?", $"How many houses are there in {p}?"]), $"how many houses {p} has", $"{p} has {houses} houses.")])
+        { Value = $"{houses}" };
 
     private static Fact Long(NanoRandom random, string p, string what, int metres) => new("long", p, null,
         random.Pick([$"The {what} of {p} is {metres} metres long.", $"{p} has {A(what)} of {metres} metres.", $"In {p} the {what} is {metres} metres long."]),
-        [new($"How long is the {what} of {p}?", $"how long the {what} of {p} is", $"The {what} of {p} is {metres} metres long.")]);
+        [new($"How long is the {what} of {p}?", $"how long the {what} of {p} is", $"The {what} of {p} is {metres} metres long.")])
+        { Value = $"{what} {metres}" };
 }

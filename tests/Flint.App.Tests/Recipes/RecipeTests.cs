@@ -1,3 +1,4 @@
+using Flint.App.Nano;
 using Flint.App.Recipes;
 
 namespace Flint.App.Tests.Recipes;
@@ -105,12 +106,12 @@ public sealed class RecipeTests : IDisposable
     [Fact]
     public void The_recipes_of_flint_nano_lead_from_nothing_to_the_model()
     {
-        Recipe first = Recipe.Load(Path.Combine(TestData.Root, "models/nano/nano-1.yaml")), second = Recipe.Load(Path.Combine(TestData.Root, "models/nano/nano-2.yaml"));
-        Assert.Equal(("flint-nano", "flint-nano"), (first.Name, second.Name));
-        Assert.Equal((1, 2), (first.Generated!.Value.Stage, second.Generated!.Value.Stage));
-        Assert.True(File.Exists(first.Template));
-        Assert.Equal(first.Output, second.BaseModel);
-        Assert.Equal(Path.GetFullPath(Path.Combine(TestData.Root, "models/nano/flint-nano.gguf")), Path.GetFullPath(second.Output!));
+        Recipe[] stages = [.. Enumerable.Range(1, NanoWorld.Stages).Select(i => Recipe.Load(Path.Combine(TestData.Root, $"models/nano/nano-{i}.yaml")))];
+        Assert.All(stages, stage => Assert.Equal("flint-nano", stage.Name));
+        Assert.Equal(Enumerable.Range(1, NanoWorld.Stages), stages.Select(stage => stage.Generated!.Value.Stage));
+        Assert.True(File.Exists(stages[0].Template));
+        Assert.Equal(stages.SkipLast(1).Select(stage => stage.Output), stages.Skip(1).Select(stage => stage.BaseModel));
+        Assert.Equal(Path.GetFullPath(Path.Combine(TestData.Root, "models/nano/flint-nano.gguf")), Path.GetFullPath(stages[^1].Output!));
     }
 
     [Theory]
