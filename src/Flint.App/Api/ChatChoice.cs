@@ -41,7 +41,7 @@ internal sealed class ChatChoice : Choice
         _request = turn.Request;
         _meter = turn.Meter;
         _parser = turn.CreateParser(_deltas);
-        Output = new ChatOutput(Index);
+        Output = new ChatOutput(Index, OutputFilter.Of(turn.Meter, Index));
         Apply();
     }
 
@@ -129,6 +129,7 @@ internal sealed class ChatChoice : Choice
 
         FinishReason = _isCut ? "length" : _isComplete || (reason == "stop" && Output.Calls > 0) ? "tool_calls" : reason;
         Output.FinishReason = FinishReason;
+        FinishReason = Output.FinishReason;
         Output.StopString = _isComplete ? null : Sequence.MatchedStop;
         Output.IsContextFull = reason == "length" && !_isCut && !_turn.IsClipped && (_turn.Plan.Budget is null ? Sequence.OutputTokens : _produced) < _request.MaxTokens;
     }
@@ -157,6 +158,12 @@ internal sealed class ChatChoice : Choice
             }
 
             Output.Add(delta);
+            if (Output.IsDenied && !_isComplete)
+            {
+                _isComplete = true;
+                Sequence.Cancel();
+            }
+
             if (_isComplete)
                 break;
         }
