@@ -5,8 +5,9 @@ using Flint.Weights;
 namespace Flint.App.Tests;
 
 /// <summary>
-/// A model that says one thing: after the prompt's last token its weights lead from each token of a script to the next, so that
-/// whole answers with thoughts and calls come out of the real engine. Every token of a script is used once.
+/// A model that says what is written: after the prompt's last token its weights lead from each token of a script to the next, so that
+/// whole answers with thoughts and calls come out of the real engine. Every token is used once, but for one that ends a script, and
+/// for one that stands twice at a script's end: it is said for ever.
 /// </summary>
 internal static class ScriptedModel
 {
@@ -27,17 +28,24 @@ internal static class ScriptedModel
     /// <param name="template">The chat template.</param>
     /// <param name="last">The last byte of every prompt.</param>
     /// <param name="script">What it says, token by token; control tokens by name.</param>
-    internal static void Write(string path, string template, char last, params string[] script)
+    internal static void Write(string path, string template, char last, params string[] script) => Write(path, template, 4096, (last, script));
+
+    /// <summary>Writes a model that says different things.</summary>
+    /// <param name="path">Where to.</param>
+    /// <param name="template">The chat template.</param>
+    /// <param name="context">Its longest context, in tokens.</param>
+    /// <param name="scripts">The last byte of a prompt, and what the model then says.</param>
+    internal static void Write(string path, string template, int context, params (char Last, string[] Script)[] scripts)
     {
-        string[] words = [.. script.Except(Controls)];
+        string[] words = [.. scripts.SelectMany(one => one.Script).Distinct().Except(Controls)];
         string[] tokens = ["<unk>", "<s>", "</s>", .. Enumerable.Range(0, 256).Select(b => $"<0x{b:X2}>"), .. Controls, .. words];
         int[] types = [Unknown, Control, Control, .. Enumerable.Repeat(Bytes, 256), .. Enumerable.Repeat(Control, Controls.Length), .. Enumerable.Repeat(UserDefined, words.Length)];
-        int width = (script.Length + 1 + 31) / 32 * 32;
+        int width = (scripts.Sum(one => one.Script.Length + 1) + 31) / 32 * 32;
 
         using var writer = new GgufWriter(File.Create(path));
         writer.Add("general.architecture", "llama");
         writer.Add("llama.block_count", 1u);
-        writer.Add("llama.context_length", 4096u);
+        writer.Add("llama.context_length", (uint)context);
         writer.Add("llama.embedding_length", (uint)width);
         writer.Add("llama.feed_forward_length", 32u);
         writer.Add("llama.attention.head_count", 1u);
@@ -55,12 +63,18 @@ internal static class ScriptedModel
 
         // The residual stream holds one bit, the place in the script; a token's row of the output looks for the place before its own.
         float[] embeddings = new float[width * tokens.Length], output = new float[width * tokens.Length];
-        embeddings[width * (3 + last)] = 1;
-        for (int place = 0; place < script.Length; place++)
+        int place = 0;
+        foreach ((char last, string[] script) in scripts)
         {
-            int token = Array.IndexOf(tokens, script[place]);
-            embeddings[width * token + place + 1] = 1;
-            output[width * token + place] = 10;
+            embeddings[width * (3 + last) + place] = 1;
+            foreach (string word in script)
+            {
+                int token = Array.IndexOf(tokens, word);
+                output[width * token + place++] = 10;
+                embeddings[width * token + place] = 1;
+            }
+
+            place++;
         }
 
         var tensors = new List<(string Name, long[] Shape, float[] Values)>

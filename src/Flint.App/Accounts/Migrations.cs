@@ -150,6 +150,22 @@ internal static class Migrations
         ALTER TABLE usage ADD COLUMN cost INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE usage ADD COLUMN policy TEXT NOT NULL DEFAULT '';
         """, null),
+        // 4: responses that later requests go on from. Times are Unix milliseconds.
+        ("""
+        CREATE TABLE responses (
+            number   INTEGER PRIMARY KEY AUTOINCREMENT,
+            id       TEXT    NOT NULL UNIQUE,
+            key_id   INTEGER REFERENCES keys (id),
+            created  INTEGER NOT NULL,
+            expires  INTEGER NOT NULL,
+            previous TEXT,
+            bytes    INTEGER NOT NULL,
+            json     TEXT    NOT NULL,
+            input    TEXT    NOT NULL
+        );
+        CREATE INDEX responses_key ON responses (key_id, created, bytes);
+        CREATE INDEX responses_expires ON responses (expires);
+        """, null),
     ];
 
     /// <summary>The version that this Flint writes.</summary>

@@ -202,7 +202,7 @@ internal static class AnthropicConversation
             throw ApiException.Unsupported(choice.PathOf("type"), $"Unsupported value: 'tool_choice.type' is '{type}', and this server cannot yet force a call. Supported values are: 'auto', 'none'.");
         if (type is not ("auto" or "none"))
             throw JsonFields.InvalidChoice(choice.PathOf("type"), type, ["auto", "none"]);
-        if (tools.Count == 0 && type == "auto")
+        if (tools.Count == 0 && type == "auto" && SubagentFields.Find(body) is null)
             throw ApiException.Invalid("tool_choice", "invalid_value", "Invalid 'tool_choice': it is only allowed when 'tools' are specified.");
         return type == "auto";
     }

@@ -15,7 +15,7 @@ internal sealed record AnthropicRequest
     private static readonly HashSet<string> Known =
     [
         "model", "max_tokens", "messages", "system", "stop_sequences", "stream", "temperature", "top_p", "top_k", "tools", "tool_choice", "thinking", "output_config",
-        "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "seed", "contemplation",
+        "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "seed", "contemplation", SubagentFields.Name,
         "metadata", "service_tier", "cache_control", "inference_geo", "speed", "diagnostics", "user_profile_id", "workspace_id", "context_management", "betas",
     ];
 
@@ -66,6 +66,7 @@ internal sealed record AnthropicRequest
                 ThinkingBudget = budget,
                 HidesReasoning = !tells,
                 Contemplation = ContemplationFields.Read(body, body, sampling, maxTokens),
+                Subagents = SubagentFields.Read(body, sampling),
             },
         };
     }

@@ -45,8 +45,8 @@ internal sealed class ApiException : Exception
         Invalid(parameter, "missing_required_parameter", $"Missing required parameter: '{parameter}'.");
 
     /// <summary>An error of the request as a whole, with its own status.</summary>
-    public static ApiException Request(int status, string? code, string message) =>
-        new(status, "invalid_request_error", code, null, message);
+    public static ApiException Request(int status, string? code, string message, string? parameter = null) =>
+        new(status, "invalid_request_error", code, parameter, message);
 
     /// <summary>404: there is no such model.</summary>
     public static ApiException NoModel(string model) =>

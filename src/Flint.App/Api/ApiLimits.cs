@@ -53,4 +53,25 @@ internal static class ApiLimits
 
     /// <summary>Entries of <c>logit_bias</c>.</summary>
     public const int MaxLogitBiases = 1024;
+
+    /// <summary>Bytes of the items asked with a response that is to be kept.</summary>
+    public const int MaxStoredInputBytes = 4 * 1024 * 1024;
+
+    /// <summary>Pairs of <c>metadata</c>.</summary>
+    public const int MaxMetadata = 16;
+
+    /// <summary>Characters of a name in <c>metadata</c>.</summary>
+    public const int MaxMetadataName = 64;
+
+    /// <summary>Characters of a value in <c>metadata</c>, and of other strings that are only told back.</summary>
+    public const int MaxLabel = 512;
+
+    /// <summary>Responses that go on without their clients at once.</summary>
+    public const int MaxBackground = 32;
+
+    /// <summary>Bytes of the events of such a response that are kept for its listeners.</summary>
+    public const int MaxBackgroundEvents = 16 * 1024 * 1024;
+
+    /// <summary>Items of one page of a list.</summary>
+    public const int MaxPage = 100;
 }

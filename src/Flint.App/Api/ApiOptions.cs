@@ -11,6 +11,9 @@ public sealed record ApiOptions
     /// <summary>The port; 0 takes a free one.</summary>
     public int Port { get; init; } = 8080;
 
+    /// <summary>Whether requests are refused that Meta's Model API would refuse.</summary>
+    public bool IsMuse { get; init; }
+
     /// <summary>Whether requests need a key. Without keys only loopback addresses are allowed.</summary>
     public bool RequireKeys { get; init; } = true;
 }

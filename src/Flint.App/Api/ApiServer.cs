@@ -21,6 +21,7 @@ public sealed class ApiServer : IAsyncDisposable
     private readonly Ledger _ledger;
     private readonly Reservations _reservations;
     private readonly ApiCounters _counters = new();
+    private readonly BackgroundResponses _background;
     private readonly IReadOnlyList<ServedModel> _models;
     private Uri? _address;
     private bool _stopped;
@@ -44,11 +45,15 @@ public sealed class ApiServer : IAsyncDisposable
         _reservations = new Reservations(_ledger.Writer, time);
         _app = Build(options);
 
-        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), time));
+        var running = new RunningRequests(ApiLimits.MaxConnections + ApiLimits.MaxBackground); // a connection has one at a time
+        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), time), running);
         var list = new Models(models);
         var health = new Health(models, _counters);
+        var requests = new Requests(running);
         var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
+        _background = new BackgroundResponses(_counters, running);
+        var responses = new OpenAiResponses(list, new Responses(store, time), _background);
         var messages = new AnthropicMessages(list);
         var ollamaModels = new OllamaModels(list);
         var ollama = new OllamaApi(ollamaModels);
@@ -60,9 +65,17 @@ public sealed class ApiServer : IAsyncDisposable
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
         v1.MapGet("/models/{**id}", list.GetAsync);
-        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi));
+        v1.MapGet("/requests", requests.ListAsync);
+        v1.MapPost("/requests/{id}/end_thinking", requests.EndThinkingAsync);
+        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckChat : null });
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
-        v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });
+        v1.MapPost("/responses", responses.HandleAsync).WithMetadata(new MeteredRoute("/v1/responses", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckResponses : null });
+        v1.MapPost("/responses/input_tokens", responses.CountAsync).WithMetadata(new MeteredRoute("/v1/responses/input_tokens", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi));
+        v1.MapGet("/responses/{id}", responses.GetAsync);
+        v1.MapDelete("/responses/{id}", responses.DeleteAsync);
+        v1.MapGet("/responses/{id}/input_items", responses.ListInputAsync);
+        v1.MapPost("/responses/{id}/cancel", responses.CancelAsync);
+        v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic", Profile = options.IsMuse ? MuseProfile.CheckMessages : null });
         v1.MapPost("/messages/count_tokens", messages.CountAsync).WithMetadata(new MeteredRoute("/v1/messages/count_tokens", "req_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });
         var api = _app.MapGroup("/api");
         api.MapGet("/version", OllamaApi.VersionAsync);
@@ -93,7 +106,7 @@ public sealed class ApiServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// Takes no new connections, lets running requests end until <paramref name="hurry"/> is cancelled, then cancels what is
+    /// Cancels what runs in the background, takes no new connections, lets running requests end until <paramref name="hurry"/> is cancelled, then cancels what is
     /// left; every request is in the ledger when this completes.
     /// </summary>
     public async Task StopAsync(CancellationToken hurry)
@@ -101,6 +114,7 @@ public sealed class ApiServer : IAsyncDisposable
         if (_stopped)
             return;
         _stopped = true;
+        await _background.StopAsync();
         try
         {
             await _app.StopAsync(hurry);

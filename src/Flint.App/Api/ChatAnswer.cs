@@ -19,6 +19,7 @@ internal static class ChatAnswer
         try
         {
             choices.AddRange(first.Samples.Select(sample => new ChatChoice(sample, turn)));
+            turn.Running.Choices = choices;
             ChatOutput[] outputs = [.. choices.Select(choice => choice.Output)];
             if (!turn.Request.Generation.Stream)
             {
@@ -41,6 +42,8 @@ internal static class ChatAnswer
         }
         finally
         {
+            foreach (ChatChoice choice in choices)
+                await choice.LeaveAsync();
             await Generation.CancelAsync(choices.Count > 0 ? [.. choices.Select(choice => choice.Sequence)] : first.Samples);
         }
     }

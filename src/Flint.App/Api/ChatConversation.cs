@@ -9,7 +9,8 @@ namespace Flint.App.Api;
 /// <summary>The conversation of a chat request, in whichever API's words it came; and what reading one takes.</summary>
 internal sealed partial record ChatConversation
 {
-    private static readonly JsonSerializerOptions Unescaped = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    /// <summary>Writes text as it is.</summary>
+    public static readonly JsonSerializerOptions Unescaped = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>The messages, at least one but for a raw prompt.</summary>
     public required IReadOnlyList<ChatMessage> Messages { get; init; }

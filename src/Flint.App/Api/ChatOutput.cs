@@ -95,6 +95,9 @@ internal sealed class ChatOutput(int index, OutputFilter? filter)
     /// <summary>The tree it comes from, where several agents made it.</summary>
     public ContemplationTrace? Trace { get; set; }
 
+    /// <summary>The tree of its sub-agents, where it was offered to spawn them.</summary>
+    public SubagentTree? Subagents { get; set; }
+
     /// <summary>Adds what the model wrote.</summary>
     public void Add(in ResponseDelta delta)
     {

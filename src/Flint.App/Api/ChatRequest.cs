@@ -1,4 +1,5 @@
 using Flint.App.Serving;
+using Flint.Contemplate;
 
 namespace Flint.App.Api;
 
@@ -43,6 +44,12 @@ internal sealed record ChatRequest
 
     /// <summary>Whether the answer comes with the tree of its contemplation.</summary>
     public bool TellsContemplation { get; init; }
+
+    /// <summary>How far the model may hand work to sub-agents; null where it is not offered to.</summary>
+    public SubagentOptions? Subagents { get; init; }
+
+    /// <summary>Whether the answer comes with the tree of its sub-agents.</summary>
+    public bool TellsSubagents { get; init; }
 
     /// <summary>The caller's own variables for the model's chat template.</summary>
     public IReadOnlyDictionary<string, object?> TemplateVariables { get; init; } = new Dictionary<string, object?>();

@@ -11,20 +11,22 @@ namespace Flint.App.Api;
 internal sealed class ChatTurn
 {
     private const ulong LegSeed = 0x9E3779B97F4A7C15;
+    private const int SubagentPrompt = 1024; // tokens of a sub-agent's prompt beyond those of the turn's own
 
-    private ChatTurn(ChatRequest request, ModelVariant variant, ModePlan plan, RequestMeter meter)
+    private ChatTurn(ChatRequest request, ModelVariant variant, ModePlan plan, RequestMeter meter, RunningRequest running)
     {
         Request = request;
         Variant = variant;
         Plan = plan;
         Meter = meter;
+        Running = running;
         var variables = new Dictionary<string, object?>(plan.Variables);
         foreach ((string name, object? value) in request.TemplateVariables)
             variables[name] = value;
         Input = new TemplateInput
         {
             Messages = request.Conversation.Messages,
-            Tools = request.Conversation.Tools,
+            Tools = request.Subagents is null ? request.Conversation.Tools : [.. request.Conversation.Tools, ChatSubagents.Offer()],
             Extra = variables,
             BosToken = Model.BosText,
             EosToken = Model.EosText,
@@ -36,13 +38,7 @@ internal sealed class ChatTurn
             return;
         }
 
-        ChatPrompt prompt = Model.Encode(Input);
-        string? primer = null;
-        if (plan.OpensAnswer)
-            primer = Model.Dialect.AnswerOpening(prompt.OpensReasoning);
-        else if (plan is { Mode: ReasoningMode.Thinking, Budget: not null } && !prompt.OpensReasoning)
-            primer = Model.Dialect.ReasoningOpening; // so that every token until the limit is a thought
-        Prompt = Model.Prime(prompt, primer);
+        Prompt = Render(Input);
     }
 
     /// <summary>What was asked.</summary>
@@ -56,6 +52,9 @@ internal sealed class ChatTurn
 
     /// <summary>Measures it.</summary>
     public RequestMeter Meter { get; }
+
+    /// <summary>How other requests reach it.</summary>
+    public RunningRequest Running { get; }
 
     /// <summary>The conversation.</summary>
     public TemplateInput Input { get; }
@@ -72,6 +71,9 @@ internal sealed class ChatTurn
     /// <summary>The model itself.</summary>
     public ServedModel Model => Variant.Model;
 
+    /// <summary>Whether the model is offered functions.</summary>
+    private bool OffersTools => Input.Tools.Count > 0;
+
     /// <summary>Prepares a turn, and says in the response's headers which mode it has.</summary>
     public static ChatTurn Create(HttpContext context, ChatRequest request, ModelVariant variant, ReasoningMode? byName)
     {
@@ -81,14 +83,16 @@ internal sealed class ChatTurn
         ReasoningMode? mode = request.Mode ?? byName;
         if (mode == ReasoningMode.Contemplating && request.ThinkingBudget is not null)
             throw ApiException.Invalid("thinking_budget", "invalid_value", "Invalid 'thinking_budget': agents that contemplate are limited by 'contemplation.agent_tokens'.");
+        if (request.Subagents is not null)
+            SubagentFields.Refuse(request, mode);
         if (request.Generation.Sampling.LogitBias is { } bias)
             Generation.CheckTokens(variant.Model, bias.Keys, "logit_bias");
-        var plan = ModePlan.Of(variant.Model.Dialect, mode, request.Effort, request.ThinkingBudget, request.Conversation.Tools.Count > 0);
+        var plan = ModePlan.Of(variant.Model.Dialect, mode, request.Effort, request.ThinkingBudget, request.Conversation.Tools.Count > 0 || request.Subagents is not null);
         if (plan.Mode is ReasoningMode named)
             context.Response.Headers["x-flint-mode"] = ModePlan.Names[(int)named];
         if (plan.Approximation is string approximation)
             context.Response.Headers["x-flint-mode-approximation"] = approximation;
-        return new ChatTurn(request, variant, plan, meter);
+        return new ChatTurn(request, variant, plan, meter, RunningRequest.Of(context));
     }
 
     /// <summary>Reserves what the turn may use, and hands it to the engine.</summary>
@@ -96,12 +100,15 @@ internal sealed class ChatTurn
     /// <exception cref="FlintException">Limit: a limit does not.</exception>
     public async Task<Sequence> SubmitAsync()
     {
-        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, Request.Conversation.Tools.Count > 0);
+        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, OffersTools);
         int room = Math.Max(1, Model.ContextLength - Prompt.Ids.Length); // the engine refuses a prompt that leaves none
-        int wanted = Math.Min(Request.MaxTokens, room);
-        MaxOutput = (int)await Meter.ReserveAsync(Variant, Prompt.Ids.Length, wanted, Request.Generation.Choices, isElastic: Request.MaxTokens == int.MaxValue);
+        (long prompts, long output) = Request.Subagents is { } options
+            ? (Prompt.Ids.Length + (long)options.Agents * SubagentPromptTokens, Math.Min(int.MaxValue, room + (long)options.Agents * options.AgentTokens))
+            : (Prompt.Ids.Length, room);
+        int wanted = (int)Math.Min(Request.MaxTokens, output);
+        MaxOutput = (int)await Meter.ReserveAsync(Variant, prompts, wanted, Request.Generation.Choices, isElastic: Request.MaxTokens == int.MaxValue);
         IsClipped = MaxOutput < wanted;
-        Sequence first = Submit(Prompt.Ids, Math.Min(MaxOutput, Plan.Budget ?? int.MaxValue), Request.Generation.Choices, Request.Generation.Sampling);
+        Sequence first = Model.Engine.Submit(NewRequest(Prompt.Ids, MostOf(MaxOutput, 0), Request.Generation.Choices, Request.Generation.Sampling));
         Meter.Add(first.Samples);
         return first;
     }
@@ -113,7 +120,7 @@ internal sealed class ChatTurn
     /// <exception cref="FlintException">Limit: a limit does not.</exception>
     public async Task<ContemplationOptions> ReserveAsync(ContemplationTask task)
     {
-        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, Request.Conversation.Tools.Count > 0);
+        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, OffersTools);
         foreach (Viewpoint view in task.Viewpoints)
             Meter.CheckModel(view.Adapter ?? Variant.Name);
         ContemplationOptions options = Request.Contemplation.Options;
@@ -122,34 +129,41 @@ internal sealed class ChatTurn
         return granted < output ? options with { MaxTokens = granted } : options;
     }
 
-    /// <summary>Goes on with a choice whose thoughts have met their limit.</summary>
-    /// <param name="written">What was written so far, and what was put in the model's mouth.</param>
-    /// <param name="produced">Tokens that the model produced, those among them that nothing came of.</param>
+    /// <summary>The most tokens of the first sequence of a choice, or of one that goes on.</summary>
+    /// <param name="left">Tokens that the choice may still produce.</param>
+    /// <param name="thoughts">Tokens of thoughts so far.</param>
+    public int MostOf(long left, int thoughts) =>
+        (int)Math.Min(left, Plan.Budget is int budget ? Math.Max(1, budget - thoughts) : int.MaxValue);
+
+    /// <summary>Goes on with a choice whose thoughts have been closed.</summary>
+    /// <param name="prompt">What it goes on from.</param>
+    /// <param name="written">How many tokens at its end are the answer's own.</param>
+    /// <param name="maxTokens">Tokens it may produce.</param>
     /// <param name="choice">Which choice.</param>
-    /// <returns>Null where no tokens are left to go on with.</returns>
-    public Sequence? Continue(IReadOnlyList<int> written, int produced, int choice)
+    /// <param name="round">How often sub-agents have answered it.</param>
+    public Sequence Continue(int[] prompt, int written, int maxTokens, int choice, int round)
     {
-        int[] prompt = [.. Prompt.Ids, .. written];
-        if (produced >= MaxOutput || prompt.Length >= Model.ContextLength)
-            return null;
-        SamplingOptions asked = Request.Generation.Sampling;
-        // A sequence counts its draws from 0: with the same seed it would repeat those of the one before.
-        ulong? seed = asked.Seed is ulong given ? unchecked(given + LegSeed * ((ulong)written.Count + 1) + (ulong)choice) : null;
-        Sequence next = Submit(prompt, MaxOutput - produced, 1, asked.WithSeed(seed));
+        Sequence next = Model.Engine.Submit(NewRequest(prompt, maxTokens, 1, SamplingOf(written, choice, round)));
         Meter.AddSharing(next);
         return next;
     }
 
-    /// <summary>A parser of the answer.</summary>
-    /// <param name="into">Receives what the prompt's primer holds, if it holds anything.</param>
-    public ResponseParser CreateParser(List<ResponseDelta> into) => Request.Conversation.RawPrompt is null
-        ? Model.CreateParser(Prompt, Request.Conversation.Tools, NewCallId, into)
-        : Dialect.Detect("", Model.Tokenizer).CreateParser(); // text as it stands
+    /// <summary>How tokens are drawn that a choice goes on with.</summary>
+    /// <param name="written">How many tokens of the answer come before them since sub-agents have answered last.</param>
+    /// <param name="choice">Which choice.</param>
+    /// <param name="round">How often sub-agents have answered it.</param>
+    public SamplingOptions SamplingOf(int written, int choice, int round)
+    {
+        SamplingOptions asked = Request.Generation.Sampling;
+        if (asked.Seed is not ulong given)
+            return asked;
+        // A sequence counts its draws from 0: with the same seed it would repeat those of the one before.
+        ulong seed = round == 0 ? given : Subagents.SeedOf(given, round);
+        return asked.WithSeed(unchecked(seed + LegSeed * ((ulong)written + 1) + (ulong)choice));
+    }
 
-    /// <summary>An id for a call.</summary>
-    public string NewCallId(int index) => Request.CallPrefix + RandomNumberGenerator.GetHexString(24, lowercase: true);
-
-    private Sequence Submit(int[] prompt, int maxTokens, int samples, SamplingOptions sampling) => Model.Engine.Submit(new GenerationRequest
+    /// <summary>What the engine is asked for.</summary>
+    public GenerationRequest NewRequest(int[] prompt, int maxTokens, int samples, SamplingOptions sampling) => new()
     {
         Prompt = prompt,
         Adapter = Variant.Adapter,
@@ -159,5 +173,30 @@ internal sealed class ChatTurn
         IgnoreEos = Request.Generation.IgnoreEos,
         TopLogprobs = Request.TopLogprobs,
         Samples = samples,
-    });
+    };
+
+    /// <summary>The most tokens of a sub-agent's prompt.</summary>
+    public int SubagentPromptTokens => Math.Min(Model.ContextLength, Prompt.Ids.Length + SubagentPrompt);
+
+    /// <summary>A conversation in tokens, with the beginning of the answer that the mode puts behind it.</summary>
+    public ChatPrompt Render(TemplateInput input)
+    {
+        ChatPrompt prompt = Model.Encode(input);
+        string? primer = null;
+        if (Plan.OpensAnswer)
+            primer = Model.Dialect.AnswerOpening(prompt.OpensReasoning);
+        else if (Plan is { Mode: ReasoningMode.Thinking, Budget: not null } && !prompt.OpensReasoning)
+            primer = Model.Dialect.ReasoningOpening; // so that every token until the limit is a thought
+        return Model.Prime(prompt, primer);
+    }
+
+    /// <summary>A parser of the answer.</summary>
+    /// <param name="prompt">What it goes on from.</param>
+    /// <param name="into">Receives what the prompt's primer holds, if it holds anything.</param>
+    public ResponseParser CreateParser(in ChatPrompt prompt, List<ResponseDelta> into) => Request.Conversation.RawPrompt is null
+        ? Model.CreateParser(prompt, Input.Tools, NewCallId, into)
+        : Dialect.Detect("", Model.Tokenizer).CreateParser(); // text as it stands
+
+    /// <summary>An id for a call.</summary>
+    public string NewCallId(int index) => Request.CallPrefix + RandomNumberGenerator.GetHexString(24, lowercase: true);
 }

@@ -11,7 +11,7 @@ internal abstract class Choice(int index, Sequence sequence)
     public int Index => index;
 
     /// <summary>What generates it now.</summary>
-    public Sequence Sequence { get; private set; } = sequence;
+    public Sequence Sequence { get; protected set; } = sequence;
 
     /// <summary>Its <c>finish_reason</c>; null until it has ended.</summary>
     public string? FinishReason { get; protected set; }
@@ -23,7 +23,7 @@ internal abstract class Choice(int index, Sequence sequence)
     /// <returns>False once the last was taken.</returns>
     /// <exception cref="FlintException">The engine failed.</exception>
     /// <exception cref="ApiException">The server is stopping.</exception>
-    public async ValueTask<bool> ReadAsync(CancellationToken cancellation)
+    public virtual async ValueTask<bool> ReadAsync(CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         if (!await Sequence.WaitAsync(cancellation))
@@ -42,6 +42,8 @@ internal abstract class Choice(int index, Sequence sequence)
                 return true;
             }
 
+            if (Waits)
+                return true;
             End(next.FinishReason switch
             {
                 Engine.FinishReason.Stop => "stop",
@@ -57,6 +59,9 @@ internal abstract class Choice(int index, Sequence sequence)
 
     /// <summary>Whether the choice has all it wants, and cancelled the rest itself.</summary>
     protected virtual bool IsComplete => false;
+
+    /// <summary>Whether something else than a sequence has to end before the choice goes on.</summary>
+    protected virtual bool Waits => false;
 
     /// <summary>What goes on where a sequence ended; null where the choice ends with it.</summary>
     protected virtual Sequence? Continue(FinishReason? reason) => null;

@@ -9,9 +9,10 @@ namespace Flint.App.Api;
 /// What every request passes, once, above all routes: counting, the key, the meter, and the one place where a failure becomes
 /// an answer. A route below it only says what is right.
 /// </summary>
-internal sealed class Gate(Keys? keys, Metering metering)
+internal sealed class Gate(Keys? keys, Metering metering, RunningRequests running)
 {
-    private const int ClientClosedRequest = 499;
+    /// <summary>The status of a request whose answer nobody waited for.</summary>
+    public const int ClientClosedRequest = 499;
 
     /// <summary>Takes one request through the routes.</summary>
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
@@ -32,14 +33,20 @@ internal sealed class Gate(Keys? keys, Metering metering)
         MeteredRoute? route = context.GetEndpoint()?.Metadata.GetMetadata<MeteredRoute>();
         var shape = ErrorShape.Of(context.Request, route);
         RequestMeter? meter = null;
+        RunningRequest? request = null;
         try
         {
             Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
+            if (key is not null)
+                context.Features.Set(key); // for what belongs to one key alone
             if (route is not null)
             {
                 string id = route.IdPrefix + RandomNumberGenerator.GetHexString(32, lowercase: true);
                 meter = new RequestMeter(metering, id, route, key, context.Response.Headers);
                 context.Features.Set(meter);
+                request = new RunningRequest(id, route.Path, meter.Created, key?.Id);
+                context.Features.Set(request);
+                running.Enter(request);
                 context.Response.Headers["x-request-id"] = id;
                 if (shape.IdHeader is string header)
                     context.Response.Headers[header] = id;
@@ -58,6 +65,11 @@ internal sealed class Gate(Keys? keys, Metering metering)
         catch (Exception error)
         {
             await FailAsync(context, meter, shape, ApiException.From(error, route?.PromptParameter), error);
+        }
+        finally
+        {
+            if (request is not null)
+                running.Leave(request);
         }
     }
 
@@ -86,8 +98,8 @@ internal sealed class Gate(Keys? keys, Metering metering)
         }
     }
 
-    // A request that already failed keeps its own error, whatever becomes of its record.
-    private static async Task SettleQuietlyAsync(RequestMeter meter, int status, string finish)
+    /// <summary>Settles a request that already failed: it keeps its own error, whatever becomes of its record.</summary>
+    public static async Task SettleQuietlyAsync(RequestMeter meter, int status, string finish)
     {
         try
         {
@@ -150,7 +162,7 @@ internal sealed class Gate(Keys? keys, Metering metering)
         bool local = host.Length == 0 || host.Equals("localhost", StringComparison.OrdinalIgnoreCase) || (IPAddress.TryParse(host, out IPAddress? address) && IPAddress.IsLoopback(address));
         if (!local)
             throw ApiException.Request(StatusCodes.Status403Forbidden, "forbidden_host", "A server without keys answers only requests addressed to localhost.");
-        if (HttpMethods.IsPost(request.Method) && !IsJson(request.ContentType))
+        if (HttpMethods.IsPost(request.Method) && request.ContentLength is not 0 && !IsJson(request.ContentType))
             throw ApiException.Request(StatusCodes.Status415UnsupportedMediaType, "unsupported_media_type", "A server without keys takes only requests with Content-Type: application/json.");
     }
 

@@ -36,6 +36,8 @@ internal sealed class InputPolicy
             return request;
         if (rules.Output.Count > 0 && request.TellsContemplation)
             throw ApiException.Unsupported("include", "Unsupported value: 'include' with 'contemplation', as this server filters answers and agents' drafts would tell what it holds back.");
+        if (rules.Output.Count > 0 && request.TellsSubagents)
+            throw ApiException.Unsupported("include", "Unsupported value: 'include' with 'subagents', as this server filters answers and what sub-agents wrote would tell what it holds back.");
         RefuseScores(rules, request.TopLogprobs >= 0);
         var policy = new InputPolicy(rules, meter);
         var moved = new List<string>();

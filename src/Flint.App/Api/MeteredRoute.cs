@@ -9,4 +9,7 @@ internal sealed record MeteredRoute(string Path, string IdPrefix, string PromptP
 {
     /// <summary>The API's family, as records name it.</summary>
     public string Dialect { get; init; } = "openai";
+
+    /// <summary>Refuses what the server's profile refuses; null where it has none.</summary>
+    public Action<JsonFields>? Profile { get; init; }
 }

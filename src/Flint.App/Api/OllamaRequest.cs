@@ -67,6 +67,7 @@ internal sealed record OllamaRequest(string Model, ChatRequest? Chat)
             ThinkingBudget = budget,
             Effort = effort,
             Contemplation = contemplation,
+            Subagents = SubagentFields.Read(body, sampling),
         });
     }
 

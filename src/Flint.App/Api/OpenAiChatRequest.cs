@@ -6,9 +6,11 @@ namespace Flint.App.Api;
 /// <summary>Reads the body of <c>POST /v1/chat/completions</c>.</summary>
 internal static class OpenAiChatRequest
 {
-    private const string Contemplating = "contemplating";
+    /// <summary>The effort that is the mode of this name.</summary>
+    public const string Contemplating = "contemplating";
 
-    private static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max", Contemplating];
+    /// <summary>Efforts that a request may ask for.</summary>
+    public static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max", Contemplating];
 
     /// <summary>Reads and checks a body.</summary>
     /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
@@ -26,7 +28,7 @@ internal static class OpenAiChatRequest
         int? maxTokensOld = body.Int("max_tokens", 1, int.MaxValue);
         string? effort = body.Choice("reasoning_effort", Efforts);
         ReasoningMode? mode = ModePlan.Find(body.Choice("mode", ModePlan.Names)) ?? (effort == Contemplating ? ReasoningMode.Contemplating : null);
-        bool tree = ReadInclude(body);
+        (bool tree, bool subagents) = ReadInclude(body);
         return new ChatRequest
         {
             Mode = mode,
@@ -34,6 +36,8 @@ internal static class OpenAiChatRequest
             Contemplation = ContemplationFields.Read(body, body, generation.Sampling, maxTokens ?? maxTokensOld),
             TellsMode = tree || body.TryGet("mode", out _),
             TellsContemplation = tree,
+            Subagents = SubagentFields.Read(body, generation.Sampling),
+            TellsSubagents = subagents,
             Generation = generation,
             Conversation = OpenAiConversation.Read(body),
             MaxTokens = maxTokens ?? maxTokensOld ?? int.MaxValue,
@@ -44,19 +48,20 @@ internal static class OpenAiChatRequest
         };
     }
 
-    private static bool ReadInclude(JsonFields body)
+    private static (bool Contemplation, bool Subagents) ReadInclude(JsonFields body)
     {
         if (body.Array("include", ApiLimits.MaxIncludes) is not JsonElement array)
-            return false;
-        int index = 0;
+            return default;
+        List<string> included = [];
         foreach (JsonElement one in array.EnumerateArray())
         {
-            string path = $"include[{index++}]", value = JsonFields.Text(one, path);
-            if (value != "contemplation")
-                throw JsonFields.InvalidChoice(path, value, ["contemplation"]);
+            string path = $"include[{included.Count}]", value = JsonFields.Text(one, path);
+            if (value is not ("contemplation" or SubagentFields.Name))
+                throw JsonFields.InvalidChoice(path, value, ["contemplation", SubagentFields.Name]);
+            included.Add(value);
         }
 
-        return index > 0;
+        return (included.Contains("contemplation"), included.Contains(SubagentFields.Name));
     }
 
     // What would change the answer's meaning if it were passed over is refused by name.
@@ -85,7 +90,8 @@ internal static class OpenAiChatRequest
         }
     }
 
-    private static Dictionary<string, object?> ReadTemplateVariables(JsonFields body)
+    /// <summary>Reads <c>chat_template_kwargs</c>.</summary>
+    public static Dictionary<string, object?> ReadTemplateVariables(JsonFields body)
     {
         var variables = new Dictionary<string, object?>();
         if (body.Object("chat_template_kwargs") is JsonFields own)

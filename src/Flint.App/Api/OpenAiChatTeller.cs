@@ -18,7 +18,7 @@ internal sealed class OpenAiChatTeller(ChatTurn turn) : ChatTeller(turn)
         foreach (ChatOutput output in outputs)
             WriteMessage(writer, output);
         writer.WriteEndArray();
-        WriteTree(writer, outputs[0].Trace);
+        WriteTree(writer, outputs[0]);
         Turn.Meter.Usage.Write(writer);
         writer.WriteEndObject();
     }
@@ -82,7 +82,7 @@ internal sealed class OpenAiChatTeller(ChatTurn turn) : ChatTeller(turn)
             writer.WriteStartArray("choices"u8);
             teller.WriteDelta(writer, output, begins);
             writer.WriteEndArray();
-            teller.WriteTree(writer, output.Trace);
+            teller.WriteTree(writer, output);
             if (teller.TellsUsage)
                 writer.WriteNull("usage"u8);
             writer.WriteEndObject();
@@ -188,11 +188,18 @@ internal sealed class OpenAiChatTeller(ChatTurn turn) : ChatTeller(turn)
         writer.WriteEndArray();
     }
 
-    private void WriteTree(Utf8JsonWriter writer, ContemplationTrace? trace)
+    private void WriteTree(Utf8JsonWriter writer, ChatOutput output)
     {
-        if (trace is null || !Turn.Request.TellsContemplation)
-            return;
-        writer.WritePropertyName("contemplation"u8);
-        trace.WriteTo(writer);
+        if (output.Trace is { } trace && Turn.Request.TellsContemplation)
+        {
+            writer.WritePropertyName("contemplation"u8);
+            trace.WriteTo(writer);
+        }
+
+        if (output.Subagents is { } tree && Turn.Request.TellsSubagents)
+        {
+            writer.WritePropertyName(SubagentFields.Name);
+            tree.WriteTo(writer);
+        }
     }
 }

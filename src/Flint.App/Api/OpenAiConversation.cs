@@ -94,11 +94,14 @@ internal static class OpenAiConversation
     public static List<ToolDefinition> ReadTools(JsonFields body)
     {
         var tools = new List<ToolDefinition>();
+        int index = 0;
         if (body.Array("tools", ApiLimits.MaxTools) is not JsonElement array)
             return tools;
         foreach (JsonElement one in array.EnumerateArray())
         {
-            JsonFields tool = JsonFields.Object(one, $"tools[{tools.Count}]");
+            JsonFields tool = JsonFields.Object(one, $"tools[{index++}]");
+            if (tool.RequiredText("type") == SubagentFields.Name)
+                continue; // read with the field of that name
             CheckType(tool);
             JsonFields function = tool.Object("function") ?? throw ApiException.Missing(tool.PathOf("function"));
             string name = function.RequiredText("name");
@@ -126,7 +129,7 @@ internal static class OpenAiConversation
             throw ApiException.Unsupported(path, "Unsupported value: 'tool_choice' is 'required', and this server cannot yet force a call. Supported values are: 'auto', 'none'.");
         if (value is not ("auto" or "none"))
             throw JsonFields.InvalidChoice(path, value, ["auto", "none"]);
-        if (tools.Count == 0 && value == "auto")
+        if (tools.Count == 0 && value == "auto" && SubagentFields.Find(body) is null)
             throw ApiException.Invalid(path, "invalid_value", "Invalid 'tool_choice': it is only allowed when 'tools' are specified.");
         return value == "auto";
     }

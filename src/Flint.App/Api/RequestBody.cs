@@ -12,7 +12,7 @@ internal static class RequestBody
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = ApiLimits.MaxJsonDepth };
 
     /// <summary>The body as a JSON object; the caller disposes the document.</summary>
-    /// <exception cref="ApiException">It is too large, not UTF-8, not JSON, too deep, or not an object.</exception>
+    /// <exception cref="ApiException">It is too large, not UTF-8, not JSON, too deep, or not an object, or refused by the server's profile.</exception>
     public static async Task<JsonDocument> ReadAsync(HttpRequest request, CancellationToken cancellation)
     {
         if (request.ContentLength > ApiLimits.MaxBodyBytes)
@@ -32,7 +32,17 @@ internal static class RequestBody
         // The document keeps what it parses, so it gets its own copy and the pipe its buffers back.
         byte[] body = read.Buffer.ToArray();
         reader.AdvanceTo(read.Buffer.End);
-        return Parse(body);
+        JsonDocument document = Parse(body);
+        try
+        {
+            request.HttpContext.GetEndpoint()?.Metadata.GetMetadata<MeteredRoute>()?.Profile?.Invoke(new JsonFields(document.RootElement, ""));
+            return document;
+        }
+        catch
+        {
+            document.Dispose();
+            throw;
+        }
     }
 
     private static JsonDocument Parse(byte[] body)

@@ -24,6 +24,7 @@ internal sealed class RequestMeter
     private readonly UsageRecord _record;
     private readonly List<Sequence> _sequences = [];
     private readonly HashSet<Sequence> _sharing = []; // those whose prompt is another's
+    private readonly HashSet<Sequence> _agents = []; // those whose tokens are all reasoning
     private readonly List<string> _decisions = [];
     private readonly PolicyRules? _rules;
     private readonly bool _hasRules;
@@ -154,7 +155,21 @@ internal sealed class RequestMeter
             _submittedMs = Stopwatch.GetElapsedTime(_start).TotalMilliseconds;
         foreach (Sequence sample in samples)
             Check(sample);
-        _sequences.AddRange(samples);
+        lock (_sharing)
+            _sequences.AddRange(samples);
+    }
+
+    /// <summary>Adds a turn of a sub-agent, whose tokens are all reasoning. Of its prompts the first is paid.</summary>
+    public void AddAgent(Sequence sequence, int turn)
+    {
+        Check(sequence);
+        lock (_sharing)
+        {
+            _agents.Add(sequence);
+            if (turn > 0)
+                _sharing.Add(sequence);
+            _sequences.Add(sequence);
+        }
     }
 
     /// <summary>Adds a sequence whose prompt was computed, and paid, for one added before.</summary>
@@ -184,6 +199,8 @@ internal sealed class RequestMeter
                 }
 
                 usage.OutputTokens += sequence.OutputTokens;
+                if (_agents.Contains(sequence))
+                    usage.ReasoningTokens += sequence.OutputTokens;
             }
 
             return usage;

@@ -19,9 +19,11 @@ internal static class Eval
     private static readonly Option<int?> Items = Verb.Range(new Option<int?>("--items") { Description = $"Items of each task (default: {EvaluationOptions.DefaultItems}; needle {EvaluationOptions.DefaultNeedleItems}).", HelpName = "N" }, 1, EvaluationOptions.MaxItems);
     private static readonly Option<ulong> Seed = new("--seed") { Description = "Draws the items; none is ever in a training set.", DefaultValueFactory = _ => EvaluationOptions.DefaultSeed, HelpName = "S" };
     private static readonly Option<int> Needle = Verb.Range(new Option<int>("--needle-tokens") { Description = "Tokens that the needle's items nearly fill.", DefaultValueFactory = _ => 2048, HelpName = "N" }, EvaluationOptions.MinNeedleTokens, MaxNeedleTokens);
+    private static readonly Option<Strength?> StrengthOption = new("--strength") { Description = "How much answers are thought over (default: high, what a model does unasked; arithmetic all three).", HelpName = "LOW|MEDIUM|HIGH" };
     private static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object." };
     private static readonly Option<string?> Card = new("--card") { Description = "Write the model's card to this file, in Markdown.", HelpName = "FILE" };
     private static readonly Option<string?> Curve = new("--curve") { Description = "Answer the items of one task greedily, by majorities and by contemplations of 1 to 32 agents, and draw accuracy over tokens and over time to this file, as SVG.", HelpName = "FILE" };
+    private static readonly Option<string?> Traces = new("--traces") { Description = "Write the tree of every contemplation to this file, a JSON line each, with a verdict on every agent.", HelpName = "FILE" };
     private static readonly Option<int> Wrong = Verb.Range(new Option<int>("--wrong") { Description = "Show this many wrong answers of each task.", HelpName = "N" }, 0, MaxWrong);
     private static readonly Option<int> Parallel = Verb.Range(new Option<int>("--parallel") { Description = "Sequences computed at once, and items answered at once.", DefaultValueFactory = _ => 32, HelpName = "N" }, 1, MaxParallel);
     private static readonly Option<int> Threads = Verb.Threads();
@@ -36,7 +38,7 @@ internal static class Eval
     private static Command CreateNano()
     {
         var command = new Command("nano", "Have a model answer held-out items of flint-nano's world.")
-            { Model, Task, Items, Seed, Needle, Json, Card, Curve, Wrong, Parallel, Threads, Mode, CalibrationFileOption, Fit };
+            { Model, Task, Items, Seed, Needle, StrengthOption, Json, Card, Curve, Traces, Wrong, Parallel, Threads, Mode, CalibrationFileOption, Fit };
         Flags.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -62,14 +64,18 @@ internal static class Eval
             File.WriteAllText(curve, AccuracyCurve.Draw($"{served.Name}, {options.Tasks[0]}", points));
             return;
         }
-        IReadOnlyList<TaskResult> results = await new Evaluation(served, options).RunAsync(Progress, cancel);
+        using StreamWriter? traces = parsed.GetValue(Traces) is string trees ? new StreamWriter(trees) { NewLine = "\n" } : null;
+        IReadOnlyList<TaskResult> results = await new Evaluation(served, options with { Traces = traces }).RunAsync(Progress, cancel);
         Tell(served, options, results, parsed.GetValue(Json));
         if (parsed.GetValue(Fit) is string fit)
             CalibrationFile.Write(fit, Calibration.Fit(results.SelectMany(r => r.Agreements)));
         if (parsed.GetValue(Card) is string path)
         {
+            var less = new List<(Strength, IReadOnlyList<TaskResult>)>();
+            foreach (Strength strength in (Strength[])[Strength.Low, Strength.Medium])
+                less.Add((strength, await new Evaluation(served, options.AtLess(strength)).RunAsync(Progress, cancel)));
             using var file = new StreamWriter(path) { NewLine = "\n" };
-            ModelCard.Write(file, served, options, results);
+            ModelCard.Write(file, served, options, results, less);
         }
     }
 
@@ -80,8 +86,8 @@ internal static class Eval
         EvaluationMode mode = parsed.GetValue(Mode);
         if (mode != EvaluationMode.Greedy && parsed.GetValue(Card) is not null)
             throw FlintException.Caller("invalid_mode", "--card is written of greedy answers; leave out --mode");
-        if (mode == EvaluationMode.Greedy && parsed.GetValue(Fit) is not null)
-            throw FlintException.Caller("invalid_mode", "--fit is of how far agents agree; expected --mode contemplating or majority");
+        if (mode == EvaluationMode.Greedy && (parsed.GetValue(Fit) ?? parsed.GetValue(Traces)) is not null)
+            throw FlintException.Caller("invalid_mode", "--fit and --traces are of several agents; expected --mode contemplating or majority");
         if (parsed.GetValue(Curve) is not null && (one is null || mode != EvaluationMode.Greedy || parsed.GetValue(Card) is not null || parsed.GetValue(Json)))
             throw FlintException.Caller("invalid_mode", "--curve is of one --task in all modes; leave out --mode, --card and --json");
         ContemplationOptions asked = Flags.Read(parsed, parsed.GetValue(Seed), AgentTokens);
@@ -91,6 +97,7 @@ internal static class Eval
             Items = parsed.GetValue(Items),
             Seed = parsed.GetValue(Seed),
             NeedleTokens = parsed.GetValue(Needle),
+            Strength = parsed.GetValue(StrengthOption),
             Parallel = parsed.GetValue(Parallel),
             Wrong = parsed.GetValue(Wrong),
             Contemplation = asked,

@@ -28,6 +28,7 @@ internal static class Serve
     private static readonly Option<int> Threads = new("--threads") { HelpName = "N", Description = "Threads that compute (default: one per core)." };
     private static readonly Option<bool> NoAuth = new("--no-auth") { Description = "Ask for no key. Only on a loopback address." };
     private static readonly Option<int> Drain = new("--drain") { HelpName = "SECONDS", DefaultValueFactory = _ => 30, Description = "How long running requests may go on after Ctrl+C or SIGTERM." };
+    private static readonly Option<string?> Profile = new("--profile") { HelpName = "NAME", Description = "muse: refuse what Meta's Model API refuses, so that what works here works there." };
     private static readonly Option<string?> ConfigFile = new("--config") { HelpName = "FILE", Description = "A flint.yaml: the server, its models, prices, limits and policies. Options given beside it go before it; SIGHUP has prices, limits and policies read again." };
     private static readonly Option<string?> Data = DataOption.Create();
     private static readonly Lock Reloading = new();
@@ -35,7 +36,7 @@ internal static class Serve
     /// <summary>The verb.</summary>
     public static Command Create()
     {
-        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, ConfigFile, Data };
+        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, Profile, ConfigFile, Data };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -114,11 +115,15 @@ internal static class Serve
             throw FlintException.Caller("invalid_port", $"--port takes 0 to 65535, not {parsed.GetValue(Port)}.");
         if (parsed.GetValue(Drain) is < 0 or > 86_400)
             throw FlintException.Caller("invalid_drain", $"--drain takes 0 to 86400 seconds, not {parsed.GetValue(Drain)}.");
+        string? profile = parsed.GetValue(Profile);
+        if (profile is not (null or ServerConfig.Muse))
+            throw FlintException.Caller("invalid_profile", $"--profile takes muse, not '{profile}'.");
         return new ApiOptions
         {
             Address = IsGiven(parsed, Host) ? address : config.Host ?? address,
             Port = IsGiven(parsed, Port) ? parsed.GetValue(Port) : config.Port ?? parsed.GetValue(Port),
             RequireKeys = !parsed.GetValue(NoAuth) && config.RequireKeys,
+            IsMuse = profile is not null || config.IsMuse,
         };
     }
 

@@ -15,6 +15,9 @@ internal sealed record ModelConfig(string? Path, string? Alias, ServingOptions O
 /// <summary>A server as <c>flint.yaml</c> describes it. Paths in the file are relative to it.</summary>
 internal sealed record ServerConfig
 {
+    /// <summary>The profile that refuses what Meta's Model API refuses.</summary>
+    public const string Muse = "muse";
+
     /// <summary>Most models.</summary>
     public const int MaxModels = 64;
 
@@ -26,6 +29,9 @@ internal sealed record ServerConfig
 
     /// <summary>Whether requests need a key.</summary>
     public bool RequireKeys { get; init; } = true;
+
+    /// <summary>Whether what Meta's Model API refuses is refused.</summary>
+    public bool IsMuse { get; init; }
 
     /// <summary>Seconds that running requests may go on when the server stops; null where the file names none.</summary>
     public int? DrainSeconds { get; init; }
@@ -122,6 +128,7 @@ internal sealed record ServerConfig
             Host = address,
             Port = (int?)listen?.OptionalInteger("port", 0, 65535),
             RequireKeys = requireKeys,
+            IsMuse = listen?.Choice("profile", "open", Muse) == Muse,
             DrainSeconds = (int?)listen?.OptionalInteger("drain_seconds", 0, 86_400),
             Data = root.Text("data") is { } data ? At(data) : null,
             Models = ReadModels(root, At),

@@ -26,7 +26,7 @@ internal sealed class Contemplator(ServedModel model, ContemplationOptions optio
         {
             OutputTokens = trace.Cost.OutputTokens,
             Agents = trace.Agents.Count,
-            Agreed = trace.Answer,
+            Trace = trace,
         };
     }
 

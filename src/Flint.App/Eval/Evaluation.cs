@@ -63,11 +63,15 @@ public sealed class Evaluation
         });
         // In the order of the items, so that equal runs report equally.
         var result = new TaskResult(task);
-        foreach ((NanoItem item, ModelTurn[] turns) in answered) result.Add(item, turns, _options.Wrong);
+        foreach ((NanoItem item, ModelTurn[] turns) in answered)
+        {
+            result.Add(item, turns, _options.Wrong);
+            if (_options.Traces is { } traces) Report.WriteTraces(traces, item, turns);
+        }
         return result;
     }
 
     private NanoItem Draw(string task, int index) => task == "needle"
-        ? NanoWorld.HeldOutNeedle(_options.Seed, index, _count, (int)(_options.NeedleTokens * NeedleLeast), _options.NeedleTokens - NeedleSpare)
-        : NanoWorld.HeldOut(_options.Seed, task, index);
+        ? NanoWorld.HeldOutNeedle(_options.Seed, index, _count, (int)(_options.NeedleTokens * NeedleLeast), _options.NeedleTokens - NeedleSpare, _options.Strength)
+        : NanoWorld.HeldOut(_options.Seed, task, index, _options.Strength);
 }

@@ -1,3 +1,4 @@
+using Flint.App.Nano;
 using Flint.Contemplate;
 
 namespace Flint.App.Eval;
@@ -30,6 +31,9 @@ public sealed record EvaluationOptions
     /// <summary>The most items of a task.</summary>
     public const int MaxItems = 1_000_000;
 
+    /// <summary>Items of a task at lower strengths, in the model card.</summary>
+    public const int LessItems = 300;
+
     /// <summary>The least tokens of a needle item that can be asked for.</summary>
     public const int MinNeedleTokens = 256;
 
@@ -38,6 +42,9 @@ public sealed record EvaluationOptions
 
     /// <summary>Draws the items.</summary>
     public ulong Seed { get; init; } = DefaultSeed;
+
+    /// <summary>How much answers are thought over; null for high, what a model does unasked, and for all three in arithmetic.</summary>
+    public Strength? Strength { get; init; }
 
     /// <summary>Items per task; null for the defaults.</summary>
     public int? Items { get; init; }
@@ -50,6 +57,9 @@ public sealed record EvaluationOptions
 
     /// <summary>How many wrong answers of each task to keep for a look at them.</summary>
     public int Wrong { get; init; }
+
+    /// <summary>Where the trees of contemplations go, a JSON line each; null for nowhere.</summary>
+    public TextWriter? Traces { get; init; }
 
     /// <summary>How items are answered.</summary>
     public EvaluationMode Mode { get; init; }
@@ -67,6 +77,12 @@ public sealed record EvaluationOptions
         Contemplation = mode == EvaluationMode.Majority
             ? ContemplationOptions.Majority(agents) with { Temperature = Contemplation.Temperature, AgentTokens = Contemplation.AgentTokens, Seed = Contemplation.Seed }
             : Contemplation with { Agents = agents },
+    };
+
+    /// <summary>For a second look at a lower strength: fewer items, of the tasks that this was not asked of.</summary>
+    public EvaluationOptions AtLess(Strength strength) => this with
+    {
+        Tasks = [.. Tasks.Where(t => t is not ("arithmetic" or "needle"))], Strength = strength, Items = Math.Min(Items ?? LessItems, LessItems), Traces = null,
     };
 
     /// <summary>The items of a task.</summary>

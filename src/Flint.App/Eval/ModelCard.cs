@@ -27,7 +27,9 @@ public static class ModelCard
     /// <param name="model">The model.</param>
     /// <param name="options">What was evaluated.</param>
     /// <param name="results">What was found.</param>
-    public static void Write(TextWriter output, ServedModel model, EvaluationOptions options, IReadOnlyList<TaskResult> results)
+    /// <param name="less">What was found at lower strengths of reasoning.</param>
+    public static void Write(
+        TextWriter output, ServedModel model, EvaluationOptions options, IReadOnlyList<TaskResult> results, IReadOnlyList<(Strength Strength, IReadOnlyList<TaskResult> Results)> less)
     {
         var text = new StringBuilder();
         text.Append($"# {model.Name}\n\n");
@@ -43,6 +45,7 @@ public static class ModelCard
         Shape(text, model);
         Data(text);
         Results(text, options, results);
+        Less(text, less);
         output.Write(text.ToString());
     }
 
@@ -69,17 +72,36 @@ public static class ModelCard
 
     private static void Results(StringBuilder text, EvaluationOptions options, IReadOnlyList<TaskResult> results)
     {
-        text.Append("## How well\n\nHeld-out items, one answer each, the likeliest token at every step. An item counts when all its answers are right.\n\n");
-        text.Append("| task | items | right | 95 % interval | tokens of thoughts: low, medium, high |\n|---|---|---|---|---|\n");
+        text.Append("## How well\n\nHeld-out items, one answer each, the likeliest token at every step. An item counts when all its answers are right. They are asked\n");
+        text.Append("at the reasoning strength high, which the model has unasked; arithmetic at all three, and with the larger half of the numbers it knows.\n\n");
+        text.Append("| task | items | right | 95 % interval | tokens of thoughts |\n|---|---|---|---|---|\n");
+        foreach (TaskResult r in results) Row(text, r);
         foreach (TaskResult r in results)
         {
-            string valid = r.Valid is { } score ? $" ({Report.Percent(score.Accuracy)} valid)" : "";
-            text.Append($"| {r.Task} | {r.Score.Items} | {Report.Percent(r.Score.Accuracy)}{valid} | {Report.Interval(r.Score)} | ");
-            text.Append(string.Join(", ", Enum.GetValues<Strength>().Select(s => $"{r.Of(s).MeanReasoningTokens:F0}"))).Append(" |\n");
+            if (Strengths(r).Length > 1)
+                text.Append($"\nOf {r.Task}, by strength: {string.Join(", ", Strengths(r).Select(s => $"{NanoWorld.StrengthNames[(int)s]} {Report.Percent(r.Of(s).Score.Accuracy)}"))}.\n");
         }
         if (results.Any(r => r.Task == "needle")) text.Append($"\nNeedle items fill {options.NeedleTokens} tokens.\n");
         string items = options.Items is int count ? $" --items {count}" : "";
         string task = options.Tasks.Count == 1 ? $" --task {options.Tasks[0]}" : "";
         text.Append($"\nFound by `flint eval nano{task}{items} --seed {options.Seed}`; another seed draws other items of the same kind.\n");
     }
+
+    private static void Less(StringBuilder text, IReadOnlyList<(Strength Strength, IReadOnlyList<TaskResult> Results)> less)
+    {
+        foreach ((Strength strength, IReadOnlyList<TaskResult> results) in less.Where(l => l.Results.Count > 0))
+        {
+            text.Append($"\n### At the strength {NanoWorld.StrengthNames[(int)strength]}\n\n| task | items | right | 95 % interval | tokens of thoughts |\n|---|---|---|---|---|\n");
+            foreach (TaskResult r in results) Row(text, r);
+        }
+    }
+
+    private static void Row(StringBuilder text, TaskResult r)
+    {
+        string valid = r.Valid is { } score ? $" ({Report.Percent(score.Accuracy)} valid)" : "";
+        text.Append($"| {r.Task} | {r.Score.Items} | {Report.Percent(r.Score.Accuracy)}{valid} | {Report.Interval(r.Score)} | ");
+        text.Append(string.Join(", ", Strengths(r).Select(s => $"{r.Of(s).MeanReasoningTokens:F0}"))).Append(" |\n");
+    }
+
+    private static Strength[] Strengths(TaskResult r) => [.. Enum.GetValues<Strength>().Where(s => r.Of(s).Turns > 0)];
 }

@@ -1,6 +1,8 @@
 using System.Text;
 using System.Text.Json;
 using Flint.App.Nano;
+using Flint.App.Serving;
+using Flint.Contemplate;
 using Flint.Dialects;
 
 namespace Flint.App.Eval;
@@ -84,6 +86,34 @@ public static class Report
         text.Append($"expected: {right.Content}{Calls(right.ToolCalls)}\n");
         text.Append($"written:  {wrong.Turn.Content}{Calls(wrong.Turn.Calls)}\n");
         return text.ToString();
+    }
+
+    /// <summary>Writes the trees behind an item's answers, a JSON line each, with a verdict on every agent.</summary>
+    internal static void WriteTraces(TextWriter output, NanoItem item, IReadOnlyList<ModelTurn> turns)
+    {
+        int[] places = [.. item.Graded];
+        for (int i = 0; i < turns.Count; i++)
+        {
+            if (turns[i].Trace is not { } trace) continue;
+            using var line = new MemoryStream();
+            using (var writer = new Utf8JsonWriter(line))
+            {
+                writer.WriteStartObject();
+                writer.WriteString("task", item.Task);
+                writer.WriteString("key", item.Key);
+                writer.WriteNumber("place", places[i]);
+                writer.WriteString("strength", NanoWorld.StrengthNames[(int)item.Strength]);
+                writer.WriteBoolean("right", Grading.Judge(item, places[i], turns[i].Content, turns[i].Calls).Right);
+                writer.WriteStartArray("agents_right");
+                foreach (AgentTrace agent in trace.Agents)
+                    writer.WriteBooleanValue(Grading.Judge(item, places[i], agent.Content, agent is { Kind: AnswerKind.Call, Answer: { } call } ? ChatDraft.CallsOf(call) : []).Right);
+                writer.WriteEndArray();
+                writer.WritePropertyName("tree");
+                trace.WriteTo(writer);
+                writer.WriteEndObject();
+            }
+            output.Write(Encoding.UTF8.GetString(line.ToArray()) + "\n");
+        }
     }
 
     private static string Calls(IReadOnlyList<ToolCall>? calls) => string.Join(", ", (calls ?? []).Select(c => $"{c.Name} {c.Arguments}"));

@@ -19,8 +19,8 @@ public sealed record ModelTurn(string Content, string Reasoning, IReadOnlyList<T
     /// <summary>The agents that worked on it.</summary>
     public int Agents { get; init; } = 1;
 
-    /// <summary>What several agents made of it; null where there was one.</summary>
-    public ContemplationAnswer? Agreed { get; init; }
+    /// <summary>What several agents did for it; null where there was one.</summary>
+    public ContemplationTrace? Trace { get; init; }
 
     internal static ModelTurn Of(ChatDraft draft) => new(draft.Content, draft.Reasoning, draft.Calls, draft.ReasoningTokens);
 }

@@ -118,7 +118,7 @@ public sealed class TaskResult
             OutputTokens += turn.OutputTokens;
             _agents += turn.Agents;
             _turns++;
-            if (turn.Agreed is not { } agreed) continue;
+            if (turn.Trace?.Answer is not { } agreed) continue;
             _agreed.Add((agreed.Agreement, agreed.Confidence, verdict.Right));
             IsCalibrated = agreed.Calibrated || IsCalibrated == true;
         }

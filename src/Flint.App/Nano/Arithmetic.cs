@@ -8,6 +8,9 @@ internal static partial class Arithmetic
 {
     private const int TwoSteps = 40, ThreeSteps = 35, LargePercent = 50;
 
+    // What is evaluated is the harder half: several attempts at it have something to gain on one.
+    private const int HeldOutLargePercent = 100;
+
     /// <summary>How large the numbers of a problem are, at most; the thoughts have no digit-wise work, so large ones are hard.</summary>
     private sealed record Sizes(int Amount, int Change, int Factor, int Each, int Shared)
     {
@@ -58,12 +61,12 @@ internal static partial class Arithmetic
         }
     }
 
-    internal static NanoItem Make(ItemBuilder item)
+    internal static NanoItem Make(ItemBuilder item, bool heldOut)
     {
         NanoRandom random = item.Random;
         int at = random.Below(100);
         int steps = at < TwoSteps ? 2 : at < TwoSteps + ThreeSteps ? 3 : 4;
-        Sizes size = random.Chance(LargePercent) ? Sizes.Large : Sizes.Small;
+        Sizes size = random.Chance(heldOut ? HeldOutLargePercent : LargePercent) ? Sizes.Large : Sizes.Small;
         Problem problem = random.Below(20) switch
         {
             < 6 => Stock(random, size, steps),

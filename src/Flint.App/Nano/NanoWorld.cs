@@ -19,6 +19,9 @@ public static class NanoWorld
     // How much the answers of training examples are thought over, in percent; the rest is high, what a model does unasked.
     private const int LowShare = 20, MediumShare = 30;
 
+    // Evaluated at all strengths: that they differ in length and in what they get right is part of this skill.
+    private const string MixedTask = "arithmetic";
+
     private const int HeldOutShare = 16;
 
     // The chance that a draw has the wrong side of the split this often is nil where a skill's keys are many.
@@ -64,8 +67,13 @@ public static class NanoWorld
         Draw(seed, task ?? TaskAt(seed, index, stage), index, heldOut: false, stage);
 
     /// <summary>An item to evaluate with, of one skill; no training set has it, whatever its seed.</summary>
+    /// <param name="seed">Names the set.</param>
+    /// <param name="task">The skill.</param>
+    /// <param name="index">Which item.</param>
+    /// <param name="strength">How much it is to be thought over; null for high, what a model does unasked, and for all three in arithmetic.</param>
     /// <exception cref="FlintException">Caller: no such skill.</exception>
-    public static NanoItem HeldOut(ulong seed, string task, long index) => Draw(seed, task, index, heldOut: true, Stages);
+    public static NanoItem HeldOut(ulong seed, string task, long index, Strength? strength = null) =>
+        Draw(seed, task, index, heldOut: true, Stages, strength ?? (task == MixedTask ? null : Strength.High));
 
     /// <summary>A needle to evaluate with, in a text that makes the conversation as long as asked.</summary>
     /// <param name="seed">Names the set.</param>
@@ -73,9 +81,10 @@ public static class NanoWorld
     /// <param name="count">Counts the tokens of an item, its answer included.</param>
     /// <param name="least">The least tokens.</param>
     /// <param name="most">The most tokens.</param>
+    /// <param name="strength">As in <see cref="HeldOut"/>.</param>
     /// <exception cref="FlintException">Caller: so few tokens hold no item.</exception>
-    public static NanoItem HeldOutNeedle(ulong seed, long index, Func<NanoItem, int> count, int least, int most) =>
-        Draw(seed, "needle", index, heldOut: true, Stages, item => Needle.Make(item, count, least, most));
+    public static NanoItem HeldOutNeedle(ulong seed, long index, Func<NanoItem, int> count, int least, int most, Strength? strength = null) =>
+        Draw(seed, "needle", index, heldOut: true, Stages, strength ?? Strength.High, item => Needle.Make(item, count, least, most));
 
     /// <summary>Refuses what is not a skill.</summary>
     /// <exception cref="FlintException">Caller: no such skill.</exception>
@@ -96,14 +105,14 @@ public static class NanoWorld
         throw new InvalidOperationException("shares do not add up");
     }
 
-    private static NanoItem Draw(ulong seed, string task, long index, bool heldOut, int stage, Func<ItemBuilder, NanoItem>? make = null)
+    private static NanoItem Draw(ulong seed, string task, long index, bool heldOut, int stage, Strength? asked = null, Func<ItemBuilder, NanoItem>? make = null)
     {
         CheckTask(task);
         ulong stream = heldOut ? HeldOutStream : TrainingStream;
         foreach (char c in task) stream = stream * 31 + c;
         var random = new NanoRandom(seed, stream, (ulong)index);
         int at = random.Below(100);
-        Strength strength = at < LowShare ? Strength.Low : at < LowShare + MediumShare ? Strength.Medium : Strength.High;
+        Strength strength = asked ?? (at < LowShare ? Strength.Low : at < LowShare + MediumShare ? Strength.Medium : Strength.High);
         for (int draw = 0; draw < MaxDraws; draw++)
         {
             var builder = new ItemBuilder(task, random, strength, stage);
@@ -126,7 +135,7 @@ public static class NanoWorld
 
     private static NanoItem Make(string task, ItemBuilder item, bool heldOut) => task switch
     {
-        "arithmetic" => Arithmetic.Make(item),
+        MixedTask => Arithmetic.Make(item, heldOut),
         "reading" => Reading.Make(item, heldOut),
         "needle" => Needle.Make(item),
         "json" => Forms.Make(item, heldOut),
@@ -134,6 +143,6 @@ public static class NanoWorld
         "chat" => Chat.Make(item, heldOut),
         "lists" => Lists.Make(item, heldOut),
         "facts" => Facts.Make(item, heldOut),
-        _ => Words.Make(item),
+        _ => Words.Make(item, heldOut),
     };
 }

@@ -9,6 +9,7 @@ namespace Flint.App.Nano;
 internal static class Words
 {
     private const int Size = 200;
+    private const int LeastExchanges = 3, MostExchanges = 6; // of a conversation to learn from; one to be asked has one
     private const ulong Seed = 0x576F726473; // fixed: the vocabulary is the same for every data set
 
     private static readonly string[] Meanings =
@@ -18,14 +19,13 @@ internal static class Words
 
     private static readonly (string Word, string Meaning)[] Vocabulary = MakeVocabulary();
 
-    internal static NanoItem Make(ItemBuilder item)
+    internal static NanoItem Make(ItemBuilder item, bool heldOut)
     {
         NanoRandom random = item.Random;
-        (string word, string meaning) = random.Pick(Vocabulary);
-        bool both = random.Chance(35);
-        for (int i = 0; i < (both ? 2 : 1); i++)
+        int exchanges = heldOut ? 1 : random.Range(LeastExchanges, MostExchanges);
+        for (int i = 0; i < exchanges; i++)
         {
-            if (i == 1) (word, meaning) = random.Pick(Vocabulary);
+            (string word, string meaning) = random.Pick(Vocabulary);
             switch (random.Below(10))
             {
                 case < 5: Explain(item, word, meaning); break;
@@ -63,13 +63,13 @@ internal static class Words
         string user = item.Random.Pick([
             $"Does {word} mean {asked}?", $"Is {word} the same as {asked}?", $"Is {asked} the meaning of {word}?", $"I think {word} means {asked}. Is that right?", $"True or false: {word} means {asked}.",
         ]);
-        Say(item, user, word, meaning, yes ? $"Yes, {word} means {meaning}." : $"No, {word} means {meaning}.");
+        Say(item, user, word, meaning, yes ? $"Yes, {word} means {meaning}." : $"No, {word} means {meaning}.", $" The question says {asked}, {(yes ? "the same" : "not the same")}.");
     }
 
-    private static void Say(ItemBuilder item, string user, string word, string meaning, string answer)
+    private static void Say(ItemBuilder item, string user, string word, string meaning, string answer, string check = "")
     {
         item.Exchange(user).User(user);
-        item.Assistant(item.By($"{word}, {meaning}.", $"The word {word}: it is {meaning}.", $"I remember the word {word}. It means {meaning}."), answer);
+        item.Assistant(item.By($"{word}, {meaning}.", $"The word {word}: it is {meaning}.", $"I remember the word {word}. It means {meaning}.") + check, answer);
     }
 
     private static (string, string)[] MakeVocabulary()

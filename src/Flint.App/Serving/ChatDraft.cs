@@ -42,7 +42,8 @@ public sealed record ChatDraft(string Reasoning, string Content, IReadOnlyList<T
             null => "{}",
         }))];
 
-    private static ChatDraft Join(List<ResponseDelta> deltas, int reasoningTokens)
+    /// <summary>Joins what a parser released.</summary>
+    internal static ChatDraft Join(List<ResponseDelta> deltas, int reasoningTokens)
     {
         var content = new StringBuilder();
         var reasoning = new StringBuilder();

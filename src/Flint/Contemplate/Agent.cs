@@ -48,43 +48,11 @@ internal sealed class Agent
     }
 
     /// <summary>Reads to the end. When <paramref name="stop"/> is cancelled or telling fails, the sequence is cancelled and its end awaited.</summary>
-    public async Task RunAsync(Func<ContemplationEvent, ValueTask> tell, CancellationToken stop)
-    {
-        // At once, so that all agents of a tree end with one step of the engine.
-        using CancellationTokenRegistration cancels = stop.UnsafeRegister(static sequence => ((Sequence)sequence!).Cancel(), Sequence);
-        try
-        {
-            while (await Sequence.WaitAsync(stop).ConfigureAwait(false))
-            {
-                stop.ThrowIfCancellationRequested(); // a wait that need not wait does not look
-                while (Sequence.TryRead(out TokenEvent next))
-                {
-                    Take(next);
-                    if (next.Kind != TokenEventKind.Finished)
-                        await tell(new ContemplationEvent { Kind = ContemplationEventKind.AgentWrote, Agent = Plan, Token = next }).ConfigureAwait(false);
-                }
-            }
-        }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
-        {
-            // What it wrote until now is read below.
-        }
-        finally
-        {
-            await EndAsync().ConfigureAwait(false);
-        }
-    }
+    public Task RunAsync(Func<ContemplationEvent, ValueTask> tell, CancellationToken stop) => SequenceReader.ReadAsync(
+        Sequence, Take, next => tell(new ContemplationEvent { Kind = ContemplationEventKind.AgentWrote, Agent = Plan, Token = next }), stop);
 
     /// <summary>Cancels what still runs and reads the rest, so that its cost is final.</summary>
-    public async Task EndAsync()
-    {
-        Sequence.Cancel();
-        while (await Sequence.WaitAsync(CancellationToken.None).ConfigureAwait(false))
-        {
-            while (Sequence.TryRead(out TokenEvent next))
-                Take(next);
-        }
-    }
+    public Task EndAsync() => SequenceReader.EndAsync(Sequence, Take);
 
     /// <summary>What became of it, once it has ended.</summary>
     /// <param name="cut">What its end is called where it was stopped.</param>
@@ -115,7 +83,7 @@ internal sealed class Agent
         };
     }
 
-    private void Take(in TokenEvent next)
+    private void Take(TokenEvent next)
     {
         if (next.Kind == TokenEventKind.Finished)
             return;

@@ -127,7 +127,7 @@ public sealed record ContemplationOptions
         Check(Enum.IsDefined(Aggregation), "aggregation", "a known one", Aggregation);
     }
 
-    private static void Check<T>(bool valid, string name, string expected, T found)
+    internal static void Check<T>(bool valid, string name, string expected, T found)
     {
         if (!valid)
             throw FlintException.Caller("invalid_value", $"{name} is {expected}; found {found}.");

@@ -51,4 +51,16 @@ public sealed class TokenBudget
         if (discarded)
             Discarded += used;
     }
+
+    /// <summary>Ends a reservation that was a budget of its own, in which all is settled.</summary>
+    /// <param name="granted">What was reserved.</param>
+    /// <param name="own">What became of it.</param>
+    /// <param name="discarded">Whether nothing came of any of it.</param>
+    public void Settle(int granted, TokenBudget own, bool discarded)
+    {
+        if (own._reserved != 0)
+            throw new FlintException(FaultSide.Bug, "token_budget", $"A budget of {own.Tokens} tokens is to be settled while {own._reserved} are reserved.");
+        Settle(granted, checked((int)own.Spent), discarded: false);
+        Discarded += discarded ? own.Spent : own.Discarded;
+    }
 }

@@ -25,10 +25,15 @@ public sealed class TemplateInput
     public DateTimeOffset Now { get; init; }
 
     /// <summary>The same with other messages.</summary>
-    public TemplateInput With(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = true) => new()
+    public TemplateInput With(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = true) => Copy(messages, Tools, addGenerationPrompt);
+
+    /// <summary>The same with other functions.</summary>
+    public TemplateInput Offering(IReadOnlyList<ToolDefinition> tools) => Copy(Messages, tools, AddGenerationPrompt);
+
+    private TemplateInput Copy(IReadOnlyList<ChatMessage> messages, IReadOnlyList<ToolDefinition> tools, bool addGenerationPrompt) => new()
     {
         Messages = messages,
-        Tools = Tools,
+        Tools = tools,
         AddGenerationPrompt = addGenerationPrompt,
         BosToken = BosToken,
         EosToken = EosToken,

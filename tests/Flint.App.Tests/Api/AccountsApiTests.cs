@@ -164,6 +164,7 @@ public sealed class AccountsApiTests
     [Theory]
     [InlineData(Completions, "openai", Short)]
     [InlineData(Chat, "openai", Ask)]
+    [InlineData("/v1/responses", "openai", """{"model": "tiny", "input": "hello", "max_output_tokens": 4}""")]
     [InlineData("/v1/messages", "anthropic", """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}""")]
     [InlineData("/api/chat", "ollama", """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "stream": false, "options": {"num_predict": 4}}""")]
     [InlineData("/api/generate", "ollama", """{"model": "tiny", "prompt": "hello", "stream": false, "options": {"num_predict": 4}}""")]

@@ -31,6 +31,12 @@ public sealed class FuzzTests
             """{"model": "tiny", "messages": [{"role": "system", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": "b", "name": "c"}], "max_completion_tokens": 3, "stream": true, "stream_options": {"include_usage": true}, "stop": "x", "response_format": {"type": "text"}}""",
             """{"model": "tiny", "messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]}, {"role": "tool", "tool_call_id": "1", "content": "c"}], "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}], "tool_choice": "auto", "parallel_tool_calls": false, "max_tokens": 3, "reasoning_effort": "low", "chat_template_kwargs": {"x": [1, "y"]}}""",
         ],
+        ["/v1/responses"] =
+        [
+            """{"model": "tiny", "input": "hello", "instructions": "a", "max_output_tokens": 4, "temperature": 0.7, "stream": false, "store": false, "metadata": {"a": "b"}, "include": ["message.output_text.logprobs"], "top_logprobs": 2}""",
+            """{"model": "tiny", "input": [{"role": "developer", "content": [{"type": "input_text", "text": "a"}]}, {"type": "message", "role": "user", "content": "b"}], "max_output_tokens": 3, "stream": true, "reasoning": {"effort": "low", "summary": "auto"}, "text": {"format": {"type": "text"}, "verbosity": "low"}, "truncation": "auto", "user": "u"}""",
+            """{"model": "tiny", "input": [{"role": "user", "content": "b"}, {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "t"}]}, {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{\"a\": 1}"}, {"type": "function_call_output", "call_id": "1", "output": [{"type": "input_text", "text": "c"}]}], "tools": [{"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}, "strict": false}], "tool_choice": "auto", "parallel_tool_calls": false, "max_output_tokens": 3}""",
+        ],
         ["/v1/messages"] =
         [
             """{"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}], "temperature": 0.7, "top_k": 5, "stop_sequences": ["x"], "stream": false, "metadata": {"user_id": "u"}}""",
@@ -50,11 +56,23 @@ public sealed class FuzzTests
         ],
     };
 
+    // A field of every whole answer.
+    private static readonly Dictionary<string, string> Fields = new()
+    {
+        ["/v1/completions"] = "choices",
+        ["/v1/chat/completions"] = "choices",
+        ["/v1/responses"] = "output",
+        ["/v1/messages"] = "content",
+        ["/api/chat"] = "model",
+        ["/api/generate"] = "model",
+    };
+
     // The mark of a complete answer, as the last thing in it.
     private static readonly Dictionary<string, string> Ends = new()
     {
         ["/v1/completions"] = "data: [DONE]\n\n",
         ["/v1/chat/completions"] = "data: [DONE]\n\n",
+        ["/v1/responses"] = "}}\n\n",
         ["/v1/messages"] = "data: {\"type\":\"message_stop\"}\n\n",
         ["/api/chat"] = "}\n",
         ["/api/generate"] = "}\n",
@@ -66,6 +84,7 @@ public sealed class FuzzTests
     [InlineData("/v1/messages", 3)]
     [InlineData("/api/chat", 4)]
     [InlineData("/api/generate", 5)]
+    [InlineData("/v1/responses", 6)]
     public async Task Any_body_gets_a_well_formed_answer(string route, int seed)
     {
         string[] bodies = Bodies[route];
@@ -83,7 +102,7 @@ public sealed class FuzzTests
             {
                 Interlocked.Increment(ref answered);
                 if (response.Content.Headers.ContentType!.MediaType == "application/json")
-                    Assert.True(JsonNode.Parse(text)![route.StartsWith("/api", StringComparison.Ordinal) ? "model" : route == "/v1/messages" ? "content" : "choices"] is not null, shown);
+                    Assert.True(JsonNode.Parse(text)![Fields[route]] is not null, shown);
                 else
                     Assert.EndsWith(Ends[route], text, StringComparison.Ordinal);
                 return;
@@ -91,7 +110,7 @@ public sealed class FuzzTests
 
             Interlocked.Increment(ref refused);
             Assert.True((int)response.StatusCode is >= 400 and < 500, shown);
-            if (route is "/v1/completions" or "/v1/chat/completions")
+            if (route is "/v1/completions" or "/v1/chat/completions" or "/v1/responses")
                 TestServer.ErrorOf(text);
             else
                 Assert.True(JsonNode.Parse(text)!["error"] is not null, shown);

@@ -98,6 +98,31 @@ public sealed class PolicyApiTests
     }
 
     [Fact]
+    public async Task Responses_are_filtered_and_kept_as_they_are_told()
+    {
+        const string route = "/v1/responses";
+        await using TestServer server = await StartAsync(Thoughtful, new PolicyRules("house") { Input = [Rule("greetings", RuleAction.Deny, "you")], Output = [Rule("places", RuleAction.Deny, "there")] });
+        (int status, JsonNode error) = await server.RefusalAsync(route, """{"model": "tiny", "input": "hi you"}""");
+        Assert.Equal((400, "content_policy_violation"), (status, (string?)error["code"]));
+        Assert.Equal("denied greetings messages[0].content:3", server.Records()[0].Policy);
+
+        JsonNode answer = await server.AnswerAsync(route, """{"model": "tiny", "input": "hi", "temperature": 0}""");
+        Assert.Equal(("incomplete", "content_filter"), ((string?)answer["status"], (string?)answer["incomplete_details"]!["reason"]));
+        Assert.Equal("Hello ", (string?)answer["output"]!.AsArray()[^1]!["content"]![0]!["text"]);
+        Assert.Equal("content_filter", server.Records()[0].Finish);
+        using HttpResponseMessage kept = await server.Client.GetAsync($"{route}/{(string?)answer["id"]}");
+        string json = await kept.Content.ReadAsStringAsync();
+        Assert.True(kept.IsSuccessStatusCode, json);
+        Assert.DoesNotContain("there", json, StringComparison.Ordinal);
+
+        using HttpResponseMessage stream = await server.PostAsync(route, """{"model": "tiny", "input": "hi", "temperature": 0, "stream": true}""");
+        string events = await stream.Content.ReadAsStringAsync();
+        Assert.DoesNotContain("there", events, StringComparison.Ordinal);
+        Assert.Contains("event: response.incomplete", events, StringComparison.Ordinal);
+        Assert.Contains("\"reason\":\"content_filter\"", events, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Plain_completions_are_filtered()
     {
         await using TestServer server = await StartAsync(Thoughtful, new PolicyRules("house") { Input = [Rule("greetings", RuleAction.Deny, "you")], Output = [Rule("sight", RuleAction.Deny, "see")] });

@@ -99,7 +99,12 @@ public sealed class ContemplateTests : IDisposable
             return JsonNode.Parse(run.Output)!;
         }
 
-        JsonNode greedy = Run(), majority = Run("--mode", "majority", "--agents", "5"), together = Run("--mode", "contemplating", "--agents", "6", "--fit", fit);
+        JsonNode greedy = Run(), majority = Run("--mode", "majority", "--agents", "5"), together = Run("--mode", "contemplating", "--agents", "6", "--fit", fit, "--traces", _folder.File("trees.jsonl"));
+        JsonNode[] trees = [.. File.ReadLines(_folder.File("trees.jsonl")).Select(line => JsonNode.Parse(line)!)];
+        Assert.Equal(60, trees.Length);
+        Assert.Equal((double)together["accuracy"]!, trees.Count(t => (bool)t["right"]!) / 60.0, 3);
+        Assert.All(trees, t => Assert.Equal([.. Enumerable.Repeat((bool)t["right"]!, 4)], t["agents_right"]!.AsArray().Select(r => (bool)r!)));
+        Assert.All(trees, t => Assert.Equal(4, ContemplationTrace.FromJson(t["tree"]!.ToJsonString()).Agents.Count));
         Assert.Equal("greedy", (string?)greedy["mode"]);
         Assert.Equal((double)greedy["accuracy"]!, (double)majority["accuracy"]!);
         Assert.Equal((double)greedy["accuracy"]!, (double)together["accuracy"]!);

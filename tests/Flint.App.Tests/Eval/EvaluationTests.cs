@@ -142,9 +142,10 @@ public sealed class EvaluationTests : IDisposable
         Assert.Equal(expected, root.GetProperty("tasks")[0].GetProperty("correct").GetInt32());
 
         var card = new StringWriter();
-        ModelCard.Write(card, model, options, [result]);
+        ModelCard.Write(card, model, options, [result], [(Strength.Low, [result])]);
         Assert.StartsWith("# m\n", card.ToString());
         Assert.Contains($"| facts | 30 | {expected / 30.0 * 100:F1} % |", card.ToString());
+        Assert.Contains("### At the strength low\n", card.ToString());
         Assert.Contains($"flint eval nano --task facts --items 30 --seed {options.Seed}", card.ToString());
 
         Assert.Throws<FlintException>(() => new Evaluation(model, new EvaluationOptions { Tasks = ["needle"], NeedleTokens = 8192 }));

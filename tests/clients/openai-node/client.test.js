@@ -102,3 +102,44 @@ test("leaving a stream early", async () => {
     break;
   }
 });
+
+const input = [{ role: "user", content: "the hello" }];
+const asked = { model, input, seed: 7, max_output_tokens: 24 };
+
+test("a response, what it was asked with, and one that goes on from it", async () => {
+  const first = await client.responses.create(asked);
+  assert.equal(first.object, "response");
+  assert.ok(["completed", "incomplete"].includes(first.status));
+  assert.equal(typeof first.output_text, "string");
+  assert.equal(first.usage.total_tokens, first.usage.input_tokens + first.usage.output_tokens);
+  const second = await client.responses.create({ ...asked, input: "more", previous_response_id: first.id });
+  assert.equal(second.previous_response_id, first.id);
+  assert.ok(second.usage.input_tokens > first.usage.input_tokens);
+  assert.equal((await client.responses.retrieve(first.id)).output_text, first.output_text);
+  const items = [];
+  for await (const item of client.responses.inputItems.list(first.id)) items.push(item.content[0].text);
+  assert.deepEqual(items, ["the hello"]);
+  await client.responses.delete(first.id);
+  await assert.rejects(client.responses.retrieve(first.id), OpenAI.NotFoundError);
+});
+
+test("a stream of a response says the same, and the client's own helper puts it together", async () => {
+  const whole = await client.responses.create(asked);
+  let text = "";
+  let next = 0;
+  for await (const event of await client.responses.create({ ...asked, stream: true })) {
+    assert.equal(event.sequence_number, next++);
+    if (event.type === "response.output_text.delta") text += event.delta;
+  }
+  assert.equal(text, whole.output_text);
+  const final = await client.responses.stream(asked).finalResponse();
+  const messages = final.output.filter((item) => item.type === "message");
+  assert.equal(messages.flatMap((item) => item.content).map((part) => part.text).join(""), whole.output_text);
+});
+
+test("a response in the background is cancelled", async () => {
+  const started = await client.responses.create({ ...asked, background: true });
+  assert.ok(["queued", "in_progress"].includes(started.status));
+  const ended = await client.responses.cancel(started.id);
+  assert.ok(["cancelled", "completed", "incomplete"].includes(ended.status));
+});

@@ -1,0 +1,119 @@
+using System.Text;
+using Dapper;
+using Microsoft.Data.Sqlite;
+
+namespace Flint.App.Accounts;
+
+/// <summary>A response kept so that later requests can go on from it.</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="KeyId">The key that asked for it; null where the server ran without keys.</param>
+/// <param name="Created">When it was asked for, Unix milliseconds.</param>
+/// <param name="Previous">The response it went on from; null for none.</param>
+/// <param name="Json">The response, as its caller got it.</param>
+/// <param name="Input">The items asked with it, a JSON array.</param>
+public sealed record StoredResponse(string Id, long? KeyId, long Created, string? Previous, string Json, string Input);
+
+/// <summary>
+/// The responses kept for each key. Only the key that asked for one can see it; a key's oldest give way to new ones, and each goes
+/// when its time is over.
+/// </summary>
+/// <param name="store">The accounts.</param>
+/// <param name="time">The clock.</param>
+/// <param name="maxPerKey">Most responses of a key.</param>
+/// <param name="maxBytesPerKey">Most bytes of a key's responses together.</param>
+public sealed class Responses(Store store, TimeProvider time, int maxPerKey = Responses.MaxPerKey, long maxBytesPerKey = Responses.MaxBytesPerKey)
+{
+    /// <summary>Most responses of a key.</summary>
+    public const int MaxPerKey = 10_000;
+
+    /// <summary>Most bytes of a key's responses together, their input included.</summary>
+    public const long MaxBytesPerKey = 256L * 1024 * 1024;
+
+    /// <summary>Most responses that go on from one another.</summary>
+    public const int MaxChain = 1000;
+
+    /// <summary>How long a response is kept.</summary>
+    public static readonly TimeSpan MaxAge = TimeSpan.FromDays(30);
+
+    private const string Select = "SELECT id AS Id, key_id AS KeyId, created AS Created, previous AS Previous, json AS Json, input AS Input FROM responses";
+
+    private readonly Lock _gate = new(); // one at a time waits for the store, which has other writers
+
+    /// <summary>Keeps a response, or what has become of one that is kept; then lets go of what is over the limits.</summary>
+    /// <exception cref="FlintException">Machine: it could not be written.</exception>
+    public void Save(StoredResponse response)
+    {
+        long now = time.GetUtcNow().ToUnixTimeMilliseconds();
+        long bytes = Encoding.UTF8.GetByteCount(response.Json) + Encoding.UTF8.GetByteCount(response.Input);
+        long expires = response.Created + (long)MaxAge.TotalMilliseconds;
+        try
+        {
+            lock (_gate)
+                Save(response, now, expires, bytes);
+        }
+        catch (SqliteException error)
+        {
+            throw new FlintException(FaultSide.Machine, "response_not_stored", $"The response could not be stored in {store.Path}: {error.Message}", error);
+        }
+    }
+
+    /// <summary>A response; null where this key has none of this id.</summary>
+    public StoredResponse? Find(string id, long? key)
+    {
+        using SqliteConnection connection = store.Open();
+        return Find(connection, id, key);
+    }
+
+    /// <summary>A response and those it went on from, the first one first; null where one of them, or too many, are not there.</summary>
+    public IReadOnlyList<StoredResponse>? Chain(string id, long? key)
+    {
+        using SqliteConnection connection = store.Open();
+        var chain = new List<StoredResponse>();
+        for (string? next = id; next is not null; next = chain[^1].Previous)
+        {
+            if (chain.Count == MaxChain || Find(connection, next, key) is not { } found)
+                return null;
+            chain.Add(found);
+        }
+
+        chain.Reverse();
+        return chain;
+    }
+
+    /// <summary>Lets go of a response.</summary>
+    /// <returns>Whether this key had it.</returns>
+    public bool Delete(string id, long? key)
+    {
+        using SqliteConnection connection = store.Open();
+        return connection.Execute("DELETE FROM responses WHERE id = @id AND key_id IS @key", new { id, key }) > 0;
+    }
+
+    private void Save(StoredResponse response, long now, long expires, long bytes)
+    {
+        using SqliteConnection connection = store.Open();
+        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
+        connection.Execute("DELETE FROM responses WHERE expires <= @now", new { now }, transaction);
+        connection.Execute("""
+            INSERT INTO responses (id, key_id, created, expires, previous, bytes, json, input)
+            VALUES (@Id, @KeyId, @Created, @expires, @Previous, @bytes, @Json, @Input)
+            ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes, json = excluded.json
+            """, new { response.Id, response.KeyId, response.Created, expires, response.Previous, bytes, response.Json, response.Input }, transaction);
+        (long count, long total) = connection.QuerySingle<(long, long)>(
+            "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM responses WHERE key_id IS @KeyId", new { response.KeyId }, transaction);
+        if (count > maxPerKey || total > maxBytesPerKey)
+        {
+            connection.Execute("""
+                DELETE FROM responses WHERE number IN (
+                    SELECT number FROM (
+                        SELECT number, ROW_NUMBER() OVER newest AS place, SUM(bytes) OVER newest AS total FROM responses WHERE key_id IS @KeyId
+                        WINDOW newest AS (ORDER BY created DESC, number DESC ROWS UNBOUNDED PRECEDING))
+                    WHERE place > @maxPerKey OR total > @maxBytesPerKey)
+                """, new { response.KeyId, maxPerKey, maxBytesPerKey }, transaction);
+        }
+
+        transaction.Commit();
+    }
+
+    private StoredResponse? Find(SqliteConnection connection, string id, long? key) => connection.QueryFirstOrDefault<StoredResponse>(
+        $"{Select} WHERE id = @id AND key_id IS @key AND expires > @now", new { id, key, now = time.GetUtcNow().ToUnixTimeMilliseconds() });
+}
