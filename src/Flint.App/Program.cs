@@ -11,6 +11,7 @@ root.Add(Keys.Create());
 root.Add(Orgs.Create());
 root.Add(Projects.Create());
 root.Add(Prices.Create());
+root.Add(Config.Create());
 root.Add(Usage.Create());
 root.Add(Audit.Create());
 root.Add(Pull.Create());

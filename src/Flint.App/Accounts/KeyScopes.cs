@@ -34,6 +34,10 @@ public sealed record KeyScopes
     /// <summary>Networks that requests may come from (CIDR, IPv4 and IPv6; an address alone is a network of one).</summary>
     public IReadOnlyList<string> Addresses { get; init; } = [];
 
+    /// <summary>The policy that its requests and answers must keep to; null for the server's default.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Policy { get; init; }
+
     /// <summary>Reads what <see cref="ToString"/> wrote.</summary>
     public static KeyScopes Parse(string json) => json == "{}" ? All : JsonSerializer.Deserialize(json, ScopesJson.Default.KeyScopes)!;
 
@@ -43,10 +47,10 @@ public sealed record KeyScopes
     /// <inheritdoc/>
     public bool Equals(KeyScopes? other) =>
         other is not null && Tools == other.Tools && Models.SequenceEqual(other.Models) && Routes.SequenceEqual(other.Routes)
-        && Modes.SequenceEqual(other.Modes) && Addresses.SequenceEqual(other.Addresses);
+        && Modes.SequenceEqual(other.Modes) && Addresses.SequenceEqual(other.Addresses) && Policy == other.Policy;
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Models.Count, Routes.Count, Modes.Count, Tools, Addresses.Count);
+    public override int GetHashCode() => HashCode.Combine(Models.Count, Routes.Count, Modes.Count, Tools, Addresses.Count, Policy);
 
     /// <summary>Checks that every entry can be understood.</summary>
     /// <exception cref="FlintException">Caller: one cannot, or a list is too long.</exception>
@@ -60,6 +64,8 @@ public sealed record KeyScopes
                 throw FlintException.Caller("invalid_scope", $"An entry of the scope '{name}' has 1 to {MaxEntryLength} printable characters, not '{wrong}'.");
         }
 
+        if (Policy is { } policy && (policy.Length is 0 or > MaxEntryLength || policy.Any(char.IsControl)))
+            throw FlintException.Caller("invalid_scope", $"The name of a policy has 1 to {MaxEntryLength} printable characters.");
         foreach (string route in Routes)
         {
             if (route[0] != '/')

@@ -147,6 +147,19 @@ public sealed class Keys(Store store, TimeProvider time)
         return key;
     }
 
+    /// <summary>Gives a key another policy, in running servers too.</summary>
+    /// <param name="handle">As <see cref="Get"/> takes it.</param>
+    /// <param name="policy">Its name; null for the server's default.</param>
+    public Key SetPolicy(string handle, string? policy)
+    {
+        Key key = Get(handle);
+        KeyScopes scopes = key.Scopes with { Policy = policy };
+        scopes.Validate();
+        using SqliteConnection connection = store.Open();
+        connection.Execute("UPDATE keys SET scopes = @scopes WHERE id = @Id", new { scopes = scopes.ToString(), key.Id });
+        return key with { Scopes = scopes };
+    }
+
     /// <summary>The working key with this secret, or null.</summary>
     public Key? Find(string secret) => Check(secret) is (Key key, KeyState.Works) ? key : null;
 

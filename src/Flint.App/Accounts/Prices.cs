@@ -48,9 +48,33 @@ public sealed class Prices(Store store)
 {
     private const string All = "SELECT model AS Model, input AS Input, cached_input AS CachedInput, output AS Output FROM prices ORDER BY model";
 
+    private const string Put = "INSERT OR REPLACE INTO prices (model, input, cached_input, output) VALUES (@Model, @Input, @CachedInput, @Output)";
+
     /// <summary>Sets a model's price, for requests from now on.</summary>
     /// <exception cref="FlintException">Caller: no model is named, or a price is below 0 or too large.</exception>
     public void Set(Price price)
+    {
+        Check(price);
+        using SqliteConnection connection = store.Open();
+        connection.Execute(Put, price);
+    }
+
+    /// <summary>Makes some prices the whole table, for requests from now on.</summary>
+    /// <exception cref="FlintException">Caller: no model is named, or a price is below 0 or too large; the table is as it was.</exception>
+    public void Replace(IReadOnlyList<Price> prices)
+    {
+        foreach (Price price in prices)
+            Check(price);
+        using SqliteConnection connection = store.Open();
+        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
+        connection.Execute("DELETE FROM prices", transaction: transaction);
+        connection.Execute(Put, prices, transaction);
+        transaction.Commit();
+    }
+
+    /// <summary>Checks a price.</summary>
+    /// <exception cref="FlintException">Caller: no model is named, or a price is below 0 or too large.</exception>
+    internal static void Check(Price price)
     {
         if (price.Model.Length is 0 or > KeyScopes.MaxEntryLength)
             throw FlintException.Caller("invalid_model", $"A model's name has 1 to {KeyScopes.MaxEntryLength} characters.");
@@ -59,9 +83,6 @@ public sealed class Prices(Store store)
             if (one is < 0 or > Price.Largest)
                 throw FlintException.Caller("invalid_price", $"A price of a million tokens is 0 to {Money.Text(Price.Largest)}, not {Money.Text(one)}.");
         }
-
-        using SqliteConnection connection = store.Open();
-        connection.Execute("INSERT OR REPLACE INTO prices (model, input, cached_input, output) VALUES (@Model, @Input, @CachedInput, @Output)", price);
     }
 
     /// <summary>Takes a model out of the table.</summary>

@@ -208,6 +208,7 @@ internal sealed class AnthropicTeller(ChatTurn turn, bool omitsThinking) : ChatT
         WriteStop(writer, output.FinishReason switch
         {
             "tool_calls" => "tool_use",
+            OutputFilter.FinishReason => "refusal",
             "length" => output.IsContextFull ? "model_context_window_exceeded" : "max_tokens",
             _ => byString ? "stop_sequence" : "end_turn",
         }, byString ? output.StopString : null);

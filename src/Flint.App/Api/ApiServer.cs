@@ -1,5 +1,6 @@
 using System.Net;
 using Flint.App.Accounts;
+using Flint.App.Policy;
 using Flint.App.Serving;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -29,9 +30,10 @@ public sealed class ApiServer : IAsyncDisposable
     /// <param name="options">Where to listen.</param>
     /// <param name="models">The models, names unique. The server's end is theirs: it disposes them.</param>
     /// <param name="store">The accounts.</param>
+    /// <param name="policies">What texts of requests and answers must keep to; nothing where null.</param>
     /// <param name="time">The clock of keys, limits and records; the system's where null.</param>
     /// <exception cref="FlintException">Caller: no keys are required and the address is open to other machines, or a name is twice there.</exception>
-    public ApiServer(ApiOptions options, IReadOnlyList<ServedModel> models, Store store, TimeProvider? time = null)
+    public ApiServer(ApiOptions options, IReadOnlyList<ServedModel> models, Store store, Policies? policies = null, TimeProvider? time = null)
     {
         if (!options.RequireKeys && !IPAddress.IsLoopback(options.Address))
             throw FlintException.Caller("open_server", $"A server without keys listens only on a loopback address, not on {options.Address}.");
@@ -44,7 +46,7 @@ public sealed class ApiServer : IAsyncDisposable
         _app = Build(options);
 
         var running = new RunningRequests(ApiLimits.MaxConnections + ApiLimits.MaxBackground); // a connection has one at a time
-        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, time), running);
+        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), time), running);
         var list = new Models(models);
         var health = new Health(models, _counters);
         var requests = new Requests(running);

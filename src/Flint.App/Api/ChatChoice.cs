@@ -60,7 +60,7 @@ internal sealed class ChatChoice : Choice
         _tokens = new TokenBudget(turn.MaxOutput);
         _granted = _tokens.Reserve(turn.MostOf(turn.MaxOutput, 0));
         _spawning = turn.Request.Subagents is null ? null : new SpawningChat(turn, _tokens);
-        Output = new ChatOutput(Index);
+        Output = new ChatOutput(Index, OutputFilter.Of(turn.Meter, Index));
         Begin(turn.Prompt);
     }
 
@@ -95,6 +95,14 @@ internal sealed class ChatChoice : Choice
         {
             if (!_hidesReasoning)
                 Output.Add(new ResponseDelta(ResponseDeltaKind.Reasoning, thoughts));
+            if (Output.IsDenied)
+            {
+                _waits = false;
+                _isComplete = true;
+                await _spawning.LeaveAsync();
+                End("stop");
+            }
+
             return true;
         }
 
@@ -175,6 +183,7 @@ internal sealed class ChatChoice : Choice
             reason = "length";
         FinishReason = _isCut ? "length" : _isComplete || (reason == "stop" && Output.Calls > 0) ? "tool_calls" : reason;
         Output.FinishReason = FinishReason;
+        FinishReason = Output.FinishReason;
         Output.StopString = _isComplete ? null : Sequence.MatchedStop;
         Output.IsContextFull = reason == "length" && !_isCut && !_turn.IsClipped && _tokens.Spent < _request.MaxTokens;
         if (_spawning is null)
@@ -223,6 +232,8 @@ internal sealed class ChatChoice : Choice
         _turn.Model.Push(_parser, closing, _deltas);
         _isCut = false;
         Apply();
+        if (_isComplete)
+            next.Cancel(); // a rule has ended the answer with its thoughts
         return next;
     }
 
@@ -286,6 +297,12 @@ internal sealed class ChatChoice : Choice
             }
 
             Output.Add(delta);
+            if (Output.IsDenied && !_isComplete)
+            {
+                _isComplete = true;
+                Sequence.Cancel();
+            }
+
             if (_isComplete)
                 break;
         }

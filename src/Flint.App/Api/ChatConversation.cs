@@ -7,7 +7,7 @@ using Flint.Dialects;
 namespace Flint.App.Api;
 
 /// <summary>The conversation of a chat request, in whichever API's words it came; and what reading one takes.</summary>
-internal sealed partial class ChatConversation
+internal sealed partial record ChatConversation
 {
     /// <summary>Writes text as it is.</summary>
     public static readonly JsonSerializerOptions Unescaped = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };

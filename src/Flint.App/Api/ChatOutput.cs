@@ -47,9 +47,11 @@ internal readonly record struct TokenScore(int Token, float Logprob, TopLogprob[
 
 /// <summary>One choice of an answer, from the reader of a model's tokens to the writer of an API: what is not told yet, in order.</summary>
 /// <param name="index">Its index in the answer.</param>
-internal sealed class ChatOutput(int index)
+/// <param name="filter">What it must keep to; null for nothing.</param>
+internal sealed class ChatOutput(int index, OutputFilter? filter)
 {
     private readonly List<ChatPart> _parts = [];
+    private readonly List<ResponseDelta> _passed = [];
 
     /// <summary>Its index in the answer.</summary>
     public int Index => index;
@@ -66,8 +68,23 @@ internal sealed class ChatOutput(int index)
     /// <summary>How many calls have begun.</summary>
     public int Calls { get; private set; }
 
-    /// <summary>Why it ended (<c>stop</c>, <c>length</c> or <c>tool_calls</c>); null until then.</summary>
-    public string? FinishReason { get; set; }
+    /// <summary>Whether a rule has ended it; nothing that is added later is told.</summary>
+    public bool IsDenied => filter is { IsDenied: true };
+
+    /// <summary>
+    /// Why it ended (<c>stop</c>, <c>length</c>, <c>tool_calls</c>, or <c>content_filter</c> where a rule ended it, whatever is
+    /// set); null until then. Setting it tells what was held back.
+    /// </summary>
+    public string? FinishReason
+    {
+        get;
+        set
+        {
+            filter?.Finish(_passed);
+            AppendPassed();
+            field = IsDenied ? OutputFilter.FinishReason : value;
+        }
+    }
 
     /// <summary>The stop string that ended it, if one did.</summary>
     public string? StopString { get; set; }
@@ -83,6 +100,25 @@ internal sealed class ChatOutput(int index)
 
     /// <summary>Adds what the model wrote.</summary>
     public void Add(in ResponseDelta delta)
+    {
+        if (filter is null)
+        {
+            Append(delta);
+            return;
+        }
+
+        filter.Take(delta, _passed);
+        AppendPassed();
+    }
+
+    private void AppendPassed()
+    {
+        foreach (ResponseDelta delta in _passed)
+            Append(delta);
+        _passed.Clear();
+    }
+
+    private void Append(in ResponseDelta delta)
     {
         switch (delta.Kind)
         {

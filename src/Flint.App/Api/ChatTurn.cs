@@ -79,6 +79,7 @@ internal sealed class ChatTurn
     {
         RequestMeter meter = RequestMeter.Of(context);
         meter.SetModel(variant.Name);
+        request = InputPolicy.Apply(request, meter, context.Response.Headers);
         ReasoningMode? mode = request.Mode ?? byName;
         if (mode == ReasoningMode.Contemplating && request.ThinkingBudget is not null)
             throw ApiException.Invalid("thinking_budget", "invalid_value", "Invalid 'thinking_budget': agents that contemplate are limited by 'contemplation.agent_tokens'.");

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Flint.App.Serving;
+using Flint.Dialects;
 using Flint.Engine;
 using Flint.Tokens;
 
@@ -13,7 +14,9 @@ internal sealed class CompletionChoice : Choice
 
     private readonly Tokenizer _tokenizer;
     private readonly bool _scores;
+    private readonly OutputFilter? _filter;
     private readonly StringBuilder _text = new();
+    private readonly List<ResponseDelta> _passed = [];
     private readonly List<Score> _tokens = [];
     private readonly CompletionPrompt? _echo;
     private readonly int[] _prompt;
@@ -28,13 +31,15 @@ internal sealed class CompletionChoice : Choice
     /// <param name="prompt">The prompt's ids as the engine has them.</param>
     /// <param name="echo">The prompt as the caller gave it, to be given back first; null for not.</param>
     /// <param name="scores">Whether log-probabilities are asked for.</param>
-    public CompletionChoice(int index, Sequence sequence, ServedModel model, int[] prompt, CompletionPrompt? echo, bool scores)
+    /// <param name="filter">What the text must keep to; null for nothing.</param>
+    public CompletionChoice(int index, Sequence sequence, ServedModel model, int[] prompt, CompletionPrompt? echo, bool scores, OutputFilter? filter)
         : base(index, sequence)
     {
         _tokenizer = model.Tokenizer;
         _prompt = prompt;
         _echo = echo;
         _scores = scores;
+        _filter = filter;
     }
 
     /// <inheritdoc/>
@@ -57,8 +62,13 @@ internal sealed class CompletionChoice : Choice
     }
 
     /// <inheritdoc/>
+    protected override bool IsComplete => _filter is { IsDenied: true };
+
+    /// <inheritdoc/>
     protected override void Take(in TokenEvent next)
     {
+        if (IsComplete)
+            return;
         Begin();
         if (next.Kind == TokenEventKind.Token && _scores)
         {
@@ -67,14 +77,32 @@ internal sealed class CompletionChoice : Choice
             _offset += _offsets.Push(next.Token).Length;
         }
 
-        _text.Append(next.Text);
+        if (_filter is null)
+        {
+            _text.Append(next.Text);
+            return;
+        }
+
+        _filter.Take(new ResponseDelta(ResponseDeltaKind.Content, next.Text), _passed);
+        AppendPassed();
+        if (IsComplete)
+            Sequence.Cancel();
     }
 
     /// <inheritdoc/>
     protected override void End(string reason)
     {
         Begin();
-        FinishReason = reason;
+        _filter?.Finish(_passed);
+        AppendPassed();
+        FinishReason = IsComplete ? OutputFilter.FinishReason : reason;
+    }
+
+    private void AppendPassed()
+    {
+        foreach (ResponseDelta delta in _passed)
+            _text.Append(delta.Text);
+        _passed.Clear();
     }
 
     // The prompt's scores are complete with the first event, so the echo is made then.

@@ -6,7 +6,7 @@ namespace Flint.App.Api;
 internal readonly record struct CompletionPrompt(string? Text, int[]? Tokens);
 
 /// <summary>The body of <c>POST /v1/completions</c>.</summary>
-internal sealed class CompletionRequest
+internal sealed record CompletionRequest
 {
     /// <summary>What chat and plain completions share.</summary>
     public required GenerationFields Generation { get; init; }

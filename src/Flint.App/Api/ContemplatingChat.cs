@@ -14,7 +14,7 @@ internal sealed class ContemplatingChat(ChatTurn turn)
     private readonly AgentScript _script = new(turn.Model, turn.Prompt, turn.Request.Conversation.Tools);
 
     /// <summary>The answer.</summary>
-    public ChatOutput Output { get; } = new(0);
+    public ChatOutput Output { get; } = new(0, OutputFilter.Of(turn.Meter, 0));
 
     /// <summary>Has the agents think and agree.</summary>
     /// <param name="tell">Told of everything that happens, once it is part of the answer.</param>
@@ -23,16 +23,27 @@ internal sealed class ContemplatingChat(ChatTurn turn)
     {
         Refuse(turn.Request);
         GenerationFields generation = turn.Request.Generation;
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         ContemplationTask task = ChatContemplation.Create(
             turn.Variant, turn.Input, generation.Sampling, generation.Stop, Variety(),
             tell: news =>
             {
                 Take(news);
+                if (Output.IsDenied)
+                    over.Cancel();
                 return tell(news);
             },
             draftTokens: turn.Request.Contemplation.Options.AgentTokens);
         ContemplationOptions options = await turn.ReserveAsync(task);
-        Conclude(await Contemplation.RunAsync(turn.Model.Engine, task, options, TimeProvider.System, cancellation));
+        try
+        {
+            Conclude(await Contemplation.RunAsync(turn.Model.Engine, task, options, TimeProvider.System, over.Token));
+        }
+        catch (OperationCanceledException) when (Output.IsDenied && !cancellation.IsCancellationRequested)
+        {
+            // A rule has ended the answer among the thoughts of its agents.
+            Output.FinishReason = OutputFilter.FinishReason;
+        }
     }
 
     private static void Refuse(ChatRequest request)

@@ -5,7 +5,7 @@ using Flint.Engine;
 namespace Flint.App.Api;
 
 /// <summary>The fields that chat and plain completions share: how to draw, when to stop, how many, and how to send it.</summary>
-internal sealed class GenerationFields
+internal sealed record GenerationFields
 {
     /// <summary>The model asked for.</summary>
     public required string Model { get; init; }

@@ -1,4 +1,5 @@
 using Flint.App.Accounts;
+using Flint.App.Policy;
 
 namespace Flint.App.Api;
 
@@ -6,5 +7,6 @@ namespace Flint.App.Api;
 /// <param name="Ledger">Where they are settled.</param>
 /// <param name="Reservations">Where what they may use is set aside.</param>
 /// <param name="Counters">What <c>/metrics</c> tells.</param>
+/// <param name="Policies">What texts must keep to.</param>
 /// <param name="Time">The clock.</param>
-internal sealed record Metering(Ledger Ledger, Reservations Reservations, ApiCounters Counters, TimeProvider Time);
+internal sealed record Metering(Ledger Ledger, Reservations Reservations, ApiCounters Counters, Policies Policies, TimeProvider Time);

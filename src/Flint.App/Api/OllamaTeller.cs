@@ -90,7 +90,7 @@ internal sealed class OllamaTeller(ChatTurn turn, string model, bool isChat) : C
         {
             TokenUsage usage = Turn.Meter.Usage;
             (TimeSpan total, TimeSpan prompt, TimeSpan answer) = Turn.Meter.Times;
-            writer.WriteString("done_reason"u8, output.FinishReason == "length" ? "length"u8 : "stop"u8);
+            writer.WriteString("done_reason"u8, output.FinishReason is "length" or OutputFilter.FinishReason ? output.FinishReason : "stop");
             writer.WriteNumber("total_duration"u8, (long)total.TotalNanoseconds);
             writer.WriteNumber("load_duration"u8, 0); // the model was there before the request
             writer.WriteNumber("prompt_eval_count"u8, usage.PromptTokens);

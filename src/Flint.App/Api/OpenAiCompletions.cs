@@ -23,6 +23,9 @@ internal sealed class OpenAiCompletions(Models models)
         meter.SetModel(variant.Name);
         if (request.Generation.Sampling.LogitBias is { } bias)
             Generation.CheckTokens(model, bias.Keys, "logit_bias");
+        foreach (CompletionPrompt prompt in request.Prompts)
+            Generation.CheckTokens(model, prompt.Tokens ?? [], "prompt");
+        request = InputPolicy.Apply(request, ids => model.Tokenizer.Decode(ids), meter, context.Response.Headers);
 
         var choices = new List<CompletionChoice>();
         try
@@ -65,14 +68,12 @@ internal sealed class OpenAiCompletions(Models models)
             });
             meter.Add(first.Samples);
             foreach (Sequence sample in first.Samples)
-                choices.Add(new CompletionChoice(choices.Count, sample, model, ids, request.Echo ? prompt : null, scores));
+                choices.Add(new CompletionChoice(choices.Count, sample, model, ids, request.Echo ? prompt : null, scores, OutputFilter.Of(meter, choices.Count)));
         }
     }
 
     private static int[] Encode(ServedModel model, CompletionPrompt prompt)
     {
-        if (prompt.Tokens is not null)
-            Generation.CheckTokens(model, prompt.Tokens, "prompt");
         int[] ids = prompt.Tokens ?? model.Encode(prompt.Text!);
         return ids.Length > 0 ? ids : throw ApiException.Invalid("prompt", "invalid_value", "Invalid 'prompt': it has no tokens, and this model has no token to begin with.");
     }

@@ -178,14 +178,15 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
         var turn = ChatTurn.Create(context, request.Chat, variant, mode);
         if (!request.Truncates || Fits(turn))
             return turn;
-        IReadOnlyList<ChatMessage> messages = request.Chat.Conversation.Messages;
+        ChatRequest whole = turn.Request;
+        IReadOnlyList<ChatMessage> messages = whole.Conversation.Messages;
         ChatMessage[] head = [.. messages.TakeWhile(message => message.Role is "system" or "developer")];
         int[] cuts = [.. Enumerable.Range(head.Length, messages.Count - head.Length).Where(i => messages[i].Role == "user")];
         for (int low = 0, high = cuts.Length - 1; low <= high;)
         {
             int middle = (low + high) / 2;
-            var conversation = new ChatConversation { Messages = [.. head, .. messages.Skip(cuts[middle])], Tools = request.Chat.Conversation.Tools };
-            var shorter = ChatTurn.Create(context, request.Chat with { Conversation = conversation }, variant, mode);
+            ChatConversation conversation = whole.Conversation with { Messages = [.. head, .. messages.Skip(cuts[middle])] };
+            var shorter = ChatTurn.Create(context, whole with { Conversation = conversation }, variant, mode);
             if (Fits(shorter) || middle == cuts.Length - 1)
                 turn = shorter; // the shortest is refused by its own length
             if (Fits(shorter))

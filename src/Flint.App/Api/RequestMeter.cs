@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Flint.App.Accounts;
+using Flint.App.Policy;
 using Flint.App.Serving;
 using Flint.Engine;
 using Microsoft.AspNetCore.Http;
@@ -13,6 +14,9 @@ namespace Flint.App.Api;
 /// </summary>
 internal sealed class RequestMeter
 {
+    // Decisions that a record names one by one; of further ones it tells that there were some.
+    private const int MaxDecisions = 32;
+
     private readonly Metering _metering;
     private readonly Key? _key;
     private readonly IHeaderDictionary _headers;
@@ -21,6 +25,9 @@ internal sealed class RequestMeter
     private readonly List<Sequence> _sequences = [];
     private readonly HashSet<Sequence> _sharing = []; // those whose prompt is another's
     private readonly HashSet<Sequence> _agents = []; // those whose tokens are all reasoning
+    private readonly List<string> _decisions = [];
+    private readonly PolicyRules? _rules;
+    private readonly bool _hasRules;
     private Reservation? _reservation;
     private int _threads;
     private long _reasoningTokens;
@@ -39,6 +46,7 @@ internal sealed class RequestMeter
         _key = key;
         _headers = headers;
         _start = Stopwatch.GetTimestamp();
+        _hasRules = metering.Policies.TryFind(key?.Scopes.Policy, out _rules);
         _record = new UsageRecord
         {
             RequestId = id, Endpoint = route.Path, Dialect = route.Dialect, Started = metering.Time.GetUtcNow().ToUnixTimeMilliseconds(),
@@ -77,6 +85,22 @@ internal sealed class RequestMeter
             throw Refuse("models", $"the model '{ApiException.Shorten(name)}'", scopes.Models);
     }
 
+    /// <summary>The policy that the request and its answer must keep to, as it was when the request came; null for none.</summary>
+    /// <exception cref="ApiException">The key names one that this server does not have.</exception>
+    public PolicyRules? Rules => _hasRules ? _rules : throw RefusePolicy();
+
+    /// <summary>Notes what was decided about the request, for its record: never its text.</summary>
+    public void Note(string decision)
+    {
+        if (decision.Length == 0)
+            return;
+        lock (_decisions)
+        {
+            if (_decisions.Count <= MaxDecisions)
+                _decisions.Add(_decisions.Count == MaxDecisions ? "and more" : decision);
+        }
+    }
+
     /// <summary>Names the mode of a chat, and asks whether the key may have it and offer functions.</summary>
     /// <param name="asked">The mode; null where the model goes its own way.</param>
     /// <param name="reasons">Whether its own way may be to think.</param>
@@ -110,7 +134,7 @@ internal sealed class RequestMeter
         {
             RequestId = Id, Key = _key, Model = variant.Name, PromptTokens = promptTokens, OutputTokens = outputTokens, Choices = choices, IsElastic = isElastic,
         });
-        _record.Policy = grant.Decision;
+        Note(grant.Decision);
         TellRate("requests", grant.Requests);
         TellRate("tokens", grant.Tokens);
         if (grant.Refusal is { } refusal)
@@ -207,6 +231,8 @@ internal sealed class RequestMeter
         TokenUsage usage = Usage;
         _record.Status = status;
         _record.Finish = finish;
+        lock (_decisions)
+            _record.Policy = string.Join("; ", _decisions);
         _record.PromptTokens = usage.PromptTokens;
         _record.CachedTokens = usage.CachedTokens;
         _record.OutputTokens = usage.OutputTokens;
@@ -236,8 +262,14 @@ internal sealed class RequestMeter
 
     private ApiException Refuse(string scope, string what, IReadOnlyList<string> allowed)
     {
-        _record.Policy = $"refused scope {scope}";
+        Note($"refused scope {scope}");
         return MissingScope(scope, what, allowed);
+    }
+
+    private ApiException RefusePolicy()
+    {
+        Note("refused scope policy");
+        return ApiException.Request(StatusCodes.Status403Forbidden, "policy_not_found", $"This API key has the policy '{_key!.Scopes.Policy}', which this server does not know.");
     }
 
     /// <summary>403: a scope of the key does not allow it.</summary>

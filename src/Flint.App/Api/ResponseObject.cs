@@ -29,6 +29,9 @@ internal sealed class ResponseObject(ChatTurn turn, ResponsesRequest request)
     /// <summary>The tree it comes from, where several agents made it.</summary>
     public ContemplationTrace? Trace { get; set; }
 
+    /// <summary>Whether a rule has ended it.</summary>
+    public bool IsFiltered { get; set; }
+
     /// <summary>The tree of its sub-agents, where it was offered to spawn them.</summary>
     public SubagentTree? Subagents { get; set; }
 
@@ -95,7 +98,7 @@ internal sealed class ResponseObject(ChatTurn turn, ResponsesRequest request)
         }
 
         writer.WriteStartObject("incomplete_details"u8);
-        writer.WriteString("reason"u8, "max_output_tokens"u8);
+        writer.WriteString("reason"u8, IsFiltered ? OutputFilter.FinishReason : "max_output_tokens");
         writer.WriteEndObject();
     }
 

@@ -211,7 +211,8 @@ internal sealed class ResponsesTeller(ChatTurn turn, ResponsesRequest request, R
 
     private void Conclude(EventStream? stream, ChatOutput output)
     {
-        bool isWhole = output.FinishReason != "length";
+        bool isWhole = output.FinishReason is not ("length" or OutputFilter.FinishReason);
+        _response.IsFiltered = output.IsDenied;
         Close(stream, isWhole ? "completed" : "incomplete");
         _response.Trace = output.Trace;
         _response.Subagents = output.Subagents;

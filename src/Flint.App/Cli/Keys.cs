@@ -19,6 +19,7 @@ internal static class Keys
         CreateRevoke(),
         CreateDisable("disable", "Switch a key off, in running servers too.", disabled: true),
         CreateDisable("enable", "Switch a key on again.", disabled: false),
+        CreatePolicy(),
     };
 
     private static Command CreateCreate()
@@ -31,14 +32,15 @@ internal static class Keys
         Option<string?> modes = List("--modes", $"Modes it may use, of {string.Join(", ", ModePlan.Names)}. Default: all.");
         Option<string?> addresses = List("--addresses", "Networks its requests may come from, such as 10.0.0.0/8 or 2001:db8::/32. Default: all.");
         var noTools = new Option<bool>("--no-tools") { Description = "Whether its requests may not offer tools." };
+        var policy = new Option<string?>("--policy") { HelpName = "NAME", Description = "Policy that its requests and answers must keep to, as the server's flint.yaml names it (default: the server's default)." };
         Option<string?> data = DataOption.Create();
-        var command = new Command("create", "Make a key. It is printed once, alone on standard output, and cannot be shown again.") { name, project, expires, models, routes, modes, addresses, noTools, data };
+        var command = new Command("create", "Make a key. It is printed once, alone on standard output, and cannot be shown again.") { name, project, expires, models, routes, modes, addresses, noTools, policy, data };
         command.SetAction(parsed =>
         {
             Store store = DataOption.Open(parsed, data);
             var scopes = new KeyScopes
             {
-                Models = Entries(parsed, models), Routes = Entries(parsed, routes), Modes = Entries(parsed, modes), Addresses = Entries(parsed, addresses), Tools = !parsed.GetValue(noTools),
+                Models = Entries(parsed, models), Routes = Entries(parsed, routes), Modes = Entries(parsed, modes), Addresses = Entries(parsed, addresses), Tools = !parsed.GetValue(noTools), Policy = parsed.GetValue(policy),
             };
             if (scopes.Modes.FirstOrDefault(mode => ModePlan.Find(mode) is null) is { } unknown)
                 throw FlintException.Caller("invalid_mode", $"--modes takes {string.Join(", ", ModePlan.Names)}, not '{unknown}'.");
@@ -146,6 +148,23 @@ internal static class Keys
         return command;
     }
 
+    private static Command CreatePolicy()
+    {
+        const string none = "none";
+        Argument<string> handle = Handle();
+        var policy = new Argument<string>("POLICY") { Description = $"Its name in the server's flint.yaml, or '{none}' for the server's default." };
+        Option<string?> data = DataOption.Create();
+        var command = new Command("policy", "Give a key another policy, in running servers too.") { handle, policy, data };
+        command.SetAction(parsed =>
+        {
+            string name = parsed.GetValue(policy)!;
+            Key key = Open(DataOption.Open(parsed, data)).SetPolicy(Named(parsed.GetValue(handle)!), name == none ? null : name);
+            Console.Out.WriteLine($"Key '{key.Name}' ({key.Prefix}…) has {(key.Scopes.Policy is string given ? $"the policy '{given}'" : "the server's default policy")}.");
+            return 0;
+        });
+        return command;
+    }
+
     private static Accounts.Keys Open(Store store) => new(store, TimeProvider.System);
 
     private static Argument<string> Handle() => new("KEY") { Description = "Its name, ORGANISATION/PROJECT/NAME, or its first characters as flint keys list shows them." };
@@ -173,6 +192,7 @@ internal static class Keys
         foreach ((string name, IReadOnlyList<string> list) in Scopes(key))
             Console.Out.WriteLine($"{name}: {(list.Count == 0 ? "all" : string.Join(", ", list))}");
         Console.Out.WriteLine($"tools: {(key.Scopes.Tools ? "yes" : "no")}");
+        Console.Out.WriteLine($"policy: {key.Scopes.Policy ?? "the server's default"}");
         Console.Out.WriteLine();
         LimitOptions.Show(store, new Owner(OwnerKind.Key, key.Id));
     }
@@ -219,6 +239,7 @@ internal static class Keys
         }
 
         writer.WriteBoolean("tools", key.Scopes.Tools);
+        writer.WriteString("policy", key.Scopes.Policy);
         writer.WriteEndObject();
     }
 }

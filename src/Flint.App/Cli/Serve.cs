@@ -1,8 +1,12 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Data.Common;
 using System.Net;
 using System.Runtime.InteropServices;
 using Flint.App.Accounts;
 using Flint.App.Api;
+using Flint.App.Config;
+using Flint.App.Policy;
 using Flint.App.Serving;
 
 namespace Flint.App.Cli;
@@ -25,28 +29,35 @@ internal static class Serve
     private static readonly Option<bool> NoAuth = new("--no-auth") { Description = "Ask for no key. Only on a loopback address." };
     private static readonly Option<int> Drain = new("--drain") { HelpName = "SECONDS", DefaultValueFactory = _ => 30, Description = "How long running requests may go on after Ctrl+C or SIGTERM." };
     private static readonly Option<string?> Profile = new("--profile") { HelpName = "NAME", Description = "muse: refuse what Meta's Model API refuses, so that what works here works there." };
+    private static readonly Option<string?> ConfigFile = new("--config") { HelpName = "FILE", Description = "A flint.yaml: the server, its models, prices, limits and policies. Options given beside it go before it; SIGHUP has prices, limits and policies read again." };
     private static readonly Option<string?> Data = DataOption.Create();
+    private static readonly Lock Reloading = new();
 
     /// <summary>The verb.</summary>
     public static Command Create()
     {
-        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, Profile, Data };
+        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, Profile, ConfigFile, Data };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
 
     private static async Task<int> RunAsync(ParseResult parsed)
     {
-        ApiOptions options = ReadOptions(parsed);
-        Store store = DataOption.Open(parsed, Data);
-        List<ServedModel> models = Load(parsed);
-        await using var server = new ApiServer(options, models, store);
+        string? file = parsed.GetValue(ConfigFile);
+        ServerConfig config = file is null ? new ServerConfig() : ServerConfig.Load(file);
+        ApiOptions options = ReadOptions(parsed, config);
+        string? data = parsed.GetValue(Data) ?? config.Data;
+        var store = new Store(data ?? ModelLocator.Home);
+        var policies = new Policies();
+        config.Apply(store, policies);
+        List<ServedModel> models = Load(Choose(parsed, config));
+        await using var server = new ApiServer(options, models, store, policies);
         await server.StartAsync();
 
         foreach (ServedModel model in models)
             Console.Out.WriteLine($"{model.Name}: {model.Description}");
         if (options.RequireKeys && !new Accounts.Keys(store, TimeProvider.System).Any())
-            Console.Out.WriteLine("No key exists yet; requests need one. To make it: flint keys create --name NAME" + (parsed.GetValue(Data) is string data ? $" --data {data}" : ""));
+            Console.Out.WriteLine("No key exists yet; requests need one. To make it: flint keys create --name NAME" + (data is null ? "" : $" --data {data}"));
         Console.Out.WriteLine($"Listening at {server.Address}");
         Console.Out.Flush();
 
@@ -54,8 +65,13 @@ internal static class Serve
         using var stop = new SemaphoreSlim(0);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Take);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Take);
+        using PosixSignalRegistration? hangup = file is null ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+        {
+            signal.Cancel = true;
+            Reload(file, store, policies);
+        });
         await stop.WaitAsync();
-        int seconds = parsed.GetValue(Drain);
+        int seconds = IsGiven(parsed, Drain) ? parsed.GetValue(Drain) : config.DrainSeconds ?? parsed.GetValue(Drain);
         Console.Error.WriteLine($"flint: stopping; running requests have {seconds} s (again to stop now)");
         using var hurry = new CancellationTokenSource(TimeSpan.FromSeconds(seconds));
         Task again = stop.WaitAsync(hurry.Token).ContinueWith(_ => hurry.Cancel(), TaskScheduler.Default);
@@ -69,7 +85,27 @@ internal static class Serve
         }
     }
 
-    private static ApiOptions ReadOptions(ParseResult parsed)
+    // A file that is wrong changes nothing.
+    private static void Reload(string file, Store store, Policies policies)
+    {
+        lock (Reloading)
+        {
+            try
+            {
+                ServerConfig.Load(file).Apply(store, policies);
+                Console.Out.WriteLine($"{file} was read again: its policies, prices and limits hold from now on.");
+                Console.Out.Flush();
+            }
+            catch (Exception error) when (error is FlintException or IOException or UnauthorizedAccessException or DbException)
+            {
+                Console.Error.WriteLine($"flint: {error.Message}; the policies in force stay.");
+            }
+        }
+    }
+
+    private static bool IsGiven(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
+
+    private static ApiOptions ReadOptions(ParseResult parsed, ServerConfig config)
     {
         string host = parsed.GetValue(Host)!;
         IPAddress? address = host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? IPAddress.Loopback : null;
@@ -80,9 +116,15 @@ internal static class Serve
         if (parsed.GetValue(Drain) is < 0 or > 86_400)
             throw FlintException.Caller("invalid_drain", $"--drain takes 0 to 86400 seconds, not {parsed.GetValue(Drain)}.");
         string? profile = parsed.GetValue(Profile);
-        if (profile is not (null or "muse"))
+        if (profile is not (null or ServerConfig.Muse))
             throw FlintException.Caller("invalid_profile", $"--profile takes muse, not '{profile}'.");
-        return new ApiOptions { Address = address, Port = parsed.GetValue(Port), RequireKeys = !parsed.GetValue(NoAuth), IsMuse = profile is not null };
+        return new ApiOptions
+        {
+            Address = IsGiven(parsed, Host) ? address : config.Host ?? address,
+            Port = IsGiven(parsed, Port) ? parsed.GetValue(Port) : config.Port ?? parsed.GetValue(Port),
+            RequireKeys = !parsed.GetValue(NoAuth) && config.RequireKeys,
+            IsMuse = profile is not null || config.IsMuse,
+        };
     }
 
     /// <summary>Reads <c>[MODEL:]NAME=PATH</c>.</summary>
@@ -95,9 +137,17 @@ internal static class Serve
         return (colon < 0 ? null : text[..colon], new AdapterSource(text[(colon + 1)..equals], text[(equals + 1)..]));
     }
 
-    private static List<ServedModel> Load(ParseResult parsed)
+    /// <summary>The models of the command line; where it names none, those of the configuration.</summary>
+    private static IReadOnlyList<ModelConfig> Choose(ParseResult parsed, ServerConfig config)
     {
         string?[] files = parsed.GetValue(Files) is { Length: > 0 } named ? named : (string?[])[null];
+        if (files[0] is null && config.Models.Count > 0)
+        {
+            if (Array.Find((Option[])[Alias, Adapter, Parallel, Waiting, Context, Threads], option => IsGiven(parsed, option)) is { } extra)
+                throw FlintException.Caller("conflicting_options", $"{extra.Name} is for models that the command line names; those of the configuration say it there.");
+            return config.Models;
+        }
+
         string[] aliases = parsed.GetValue(Alias) ?? [];
         if (aliases.Length > files.Length)
             throw FlintException.Caller("too_many_aliases", $"{aliases.Length} aliases are given for {files.Length} models.");
@@ -108,18 +158,31 @@ internal static class Serve
             ContextLength = parsed.GetValue(Context),
             Threads = parsed.GetValue(Threads),
         };
+        List<(string? Model, AdapterSource Source)> adapters = [.. (parsed.GetValue(Adapter) ?? []).Select(text => ReadAdapter(text, files.Length))];
+        var models = new List<ModelConfig>();
+        for (int i = 0; i < files.Length; i++)
+        {
+            string path = ModelLocator.Find(files[i]);
+            string name = i < aliases.Length ? aliases[i] : ServedModel.NameOf(path);
+            models.Add(new ModelConfig(path, name, options with { Adapters = [.. adapters.Where(a => a.Model is null || a.Model == name).Select(a => a.Source)] }));
+        }
+
+        if (adapters.Find(a => a.Model is not null && !models.Exists(m => m.Alias == a.Model)) is { Model: { } unknown })
+            throw FlintException.Caller("model_not_found", $"--adapter: no model is named '{unknown}'; expected one of {string.Join(", ", models.Select(m => m.Alias))}.");
+        return models;
+    }
+
+    private static List<ServedModel> Load(IReadOnlyList<ModelConfig> configs)
+    {
         var models = new List<ServedModel>();
         try
         {
-            List<(string? Model, AdapterSource Source)> adapters = [.. (parsed.GetValue(Adapter) ?? []).Select(text => ReadAdapter(text, files.Length))];
-            for (int i = 0; i < files.Length; i++)
+            foreach (ModelConfig config in configs)
             {
-                string path = ModelLocator.Find(files[i]);
-                string name = i < aliases.Length ? aliases[i] : ServedModel.NameOf(path);
-                models.Add(ServedModel.Load(path, name, options with { Adapters = [.. adapters.Where(a => a.Model is null || a.Model == name).Select(a => a.Source)] }));
+                string path = ModelLocator.Find(config.Path);
+                models.Add(ServedModel.Load(path, config.Alias ?? ServedModel.NameOf(path), config.Options));
             }
-            if (adapters.Find(a => a.Model is not null && !models.Exists(m => m.Name == a.Model)) is { Model: { } unknown })
-                throw FlintException.Caller("model_not_found", $"--adapter: no model is named '{unknown}'; expected one of {string.Join(", ", models.Select(m => m.Name))}.");
+
             return models;
         }
         catch

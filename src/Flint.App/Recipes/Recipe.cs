@@ -1,3 +1,4 @@
+using Flint.App.Config;
 using Flint.App.Nano;
 using Flint.App.Serving;
 using Flint.Training;

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
+using Flint.App.Policy;
 using Flint.App.Serving;
 
 namespace Flint.App.Tests.Api;
@@ -195,8 +196,30 @@ public sealed class SubagentTests
         await TestServer.UntilAsync(() => server.Model.Engine.Statistics is { Running: 0, Waiting: 0 } s && s.FreePages + s.CachedPages == s.TotalPages);
     }
 
-    private static Task<TestServer> StartAsync(string[] spawns) => TestServer.StartAsync(write: path =>
-        ScriptedModel.Write(path, Template, 4096, ('\n', spawns), ('-', Agent), ('+', Answers)));
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_rule_ends_the_answer_among_the_thoughts_of_agents(bool stream)
+    {
+        var policies = new Policies();
+        policies.Replace(new PolicyTable(new Dictionary<string, PolicyRules> { ["p"] = new PolicyRules("p") { Output = [new TextRule("fine", RuleAction.Deny, new WordList(["fine"]))] } }, "p"));
+        await using TestServer server = await StartAsync(Spawns, policies);
+        string body = "{" + Ask + ", \"subagents\": true" + (stream ? ", \"stream\": true}" : "}");
+        List<JsonNode> choices = stream
+            ? [.. (await server.StreamAsync(Route, body)).SelectMany(chunk => chunk["choices"]!.AsArray()).Select(one => one!)]
+            : [(await server.AnswerAsync(Route, body))["choices"]![0]!];
+        string told = string.Concat(choices.Select(one => (string?)one[stream ? "delta" : "message"]!["reasoning_content"]));
+        Assert.EndsWith("=> ", told, StringComparison.Ordinal);
+        Assert.StartsWith(told, Told, StringComparison.Ordinal);
+        Assert.Equal("content_filter", (string?)choices[^1]["finish_reason"]);
+        UsageRecord record = server.Records()[0];
+        Assert.Equal((200, "content_filter", $"denied fine reasoning:{told.Length}"), (record.Status, record.Finish, record.Policy));
+        (int status, JsonNode error) = await server.RefusalAsync(Route, "{" + Ask + ", \"subagents\": true, \"include\": [\"subagents\"]}");
+        Assert.Equal((400, "include"), (status, (string?)error["param"]));
+    }
+
+    private static Task<TestServer> StartAsync(string[] spawns, Policies? policies = null) => TestServer.StartAsync(
+        write: path => ScriptedModel.Write(path, Template, 4096, ('\n', spawns), ('-', Agent), ('+', Answers)), policies: policies);
 
     private static string Join(IEnumerable<JsonNode> choices, string field) => string.Concat(choices.Select(choice => (string?)choice["delta"]![field]));
 }

@@ -5,6 +5,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
 using Flint.App.Api;
+using Flint.App.Policy;
 using Flint.App.Serving;
 
 namespace Flint.App.Tests.Api;
@@ -39,7 +40,7 @@ internal sealed class TestServer : IAsyncDisposable
     /// <summary>A client that sends the key.</summary>
     internal HttpClient Client { get; }
 
-    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false)
+    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false, Policies? policies = null)
     {
         var folder = new TemporaryFolder();
         string path = folder.File("tiny.gguf");
@@ -47,7 +48,7 @@ internal sealed class TestServer : IAsyncDisposable
         var store = new Store(folder.Path);
         (_, string secret) = new Keys(store, time ?? TimeProvider.System).Create("test");
         ServedModel model = ServedModel.Load(path, ModelName, (options ?? new ServingOptions()) with { Threads = 1 });
-        var server = new ApiServer(new ApiOptions { Port = 0, RequireKeys = requireKeys, IsMuse = muse }, [model], store, time);
+        var server = new ApiServer(new ApiOptions { Port = 0, RequireKeys = requireKeys, IsMuse = muse }, [model], store, policies, time);
         await server.StartAsync();
         return new TestServer(folder, store, model, server, secret);
     }

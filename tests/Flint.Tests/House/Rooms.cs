@@ -25,12 +25,14 @@ internal static class Rooms
     {
         ["Accounts"] = [],
         ["Serving"] = [.. AllOfEngine, "Accounts"],
-        ["Api"] = [.. AllOfEngine, "Accounts", "Serving"],
+        ["Policy"] = [],
+        ["Config"] = [.. AllOfEngine, "Accounts", "Policy", "Serving"],
+        ["Api"] = [.. AllOfEngine, "Accounts", "Policy", "Serving"],
         ["Nano"] = [.. AllOfEngine],
         ["Pictures"] = [],
-        ["Recipes"] = [.. AllOfEngine, "Serving", "Nano", "Pictures"],
+        ["Recipes"] = [.. AllOfEngine, "Config", "Serving", "Nano", "Pictures"],
         ["Eval"] = [.. AllOfEngine, "Serving", "Nano", "Pictures"],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Serving", "Nano", "Eval", "Recipes"],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Policy", "Config", "Serving", "Nano", "Eval", "Recipes"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>

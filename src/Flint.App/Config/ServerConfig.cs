@@ -1,0 +1,228 @@
+using System.Net;
+using System.Text.Json.Nodes;
+using Flint.App.Accounts;
+using Flint.App.Policy;
+using Flint.App.Serving;
+
+namespace Flint.App.Config;
+
+/// <summary>A model as a configuration names it.</summary>
+/// <param name="Path">A file, a folder or a pulled model; null for the one that comes with Flint.</param>
+/// <param name="Alias">Its name in the API; null for the file's.</param>
+/// <param name="Options">The sizes it is served with, and its adapters.</param>
+internal sealed record ModelConfig(string? Path, string? Alias, ServingOptions Options);
+
+/// <summary>A server as <c>flint.yaml</c> describes it. Paths in the file are relative to it.</summary>
+internal sealed record ServerConfig
+{
+    /// <summary>The profile that refuses what Meta's Model API refuses.</summary>
+    public const string Muse = "muse";
+
+    /// <summary>Most models.</summary>
+    public const int MaxModels = 64;
+
+    /// <summary>The address to listen at; null where the file names none.</summary>
+    public IPAddress? Host { get; init; }
+
+    /// <summary>The port; null where the file names none.</summary>
+    public int? Port { get; init; }
+
+    /// <summary>Whether requests need a key.</summary>
+    public bool RequireKeys { get; init; } = true;
+
+    /// <summary>Whether what Meta's Model API refuses is refused.</summary>
+    public bool IsMuse { get; init; }
+
+    /// <summary>Seconds that running requests may go on when the server stops; null where the file names none.</summary>
+    public int? DrainSeconds { get; init; }
+
+    /// <summary>The directory of the accounts; null for the usual one.</summary>
+    public string? Data { get; init; }
+
+    /// <summary>The models; none for the one that comes with Flint.</summary>
+    public IReadOnlyList<ModelConfig> Models { get; init; } = [];
+
+    /// <summary>The whole price table; null where the file has none, and the store's holds.</summary>
+    public IReadOnlyList<Price>? Prices { get; init; }
+
+    /// <summary>Limits of organisations and projects (<c>ORGANISATION/PROJECT</c>), by their names.</summary>
+    public IReadOnlyList<(string Owner, Limits Limits)> Limits { get; init; } = [];
+
+    /// <summary>What texts of requests and answers must keep to.</summary>
+    public PolicyTable Policies { get; init; } = PolicyTable.Empty;
+
+    /// <summary>Reads a file.</summary>
+    /// <exception cref="FlintException">Caller: something in it is wrong; the message names the line.</exception>
+    public static ServerConfig Load(string path)
+    {
+        YamlSection root = YamlSection.Load(path);
+        ServerConfig config = Read(root, path);
+        root.Close();
+        return config;
+    }
+
+    /// <summary>All that is wrong with a file, a sentence each.</summary>
+    public static IReadOnlyList<string> Check(string path)
+    {
+        var faults = new List<FlintException>();
+        try
+        {
+            YamlSection root = YamlSection.Load(path, faults);
+            Read(root, path);
+            root.Close();
+        }
+        catch (FlintException fault)
+        {
+            faults.Add(fault); // after which nothing more can be said
+        }
+
+        return [.. faults.Select(fault => fault.Message).Distinct()];
+    }
+
+    /// <summary>The JSON schema of such files: what was asked of one that has everything.</summary>
+    /// <param name="example">The text of that file.</param>
+    public static JsonObject Schema(string example)
+    {
+        var faults = new List<FlintException>(); // files that it names are not there
+        YamlSection root = YamlSection.Read("flint.yaml", example, faults);
+        Read(root, "flint.yaml");
+        var schema = new JsonObject { ["$schema"] = "https://json-schema.org/draft/2020-12/schema", ["title"] = "flint.yaml" };
+        foreach ((string name, JsonNode? value) in root.Schema())
+            schema[name] = value?.DeepClone();
+        return schema;
+    }
+
+    /// <summary>Brings the prices and limits of the file into the store, and its policies into force.</summary>
+    /// <exception cref="FlintException">Caller: limits are named for an organisation or a project that does not exist.</exception>
+    public void Apply(Store store, Policies policies)
+    {
+        var organizations = new Organizations(store, TimeProvider.System);
+        List<(Owner Owner, Limits Limits)> limits =
+        [
+            .. Limits.Select(entry => (entry.Owner.Contains('/', StringComparison.Ordinal)
+                ? new Owner(OwnerKind.Project, organizations.FindProject(entry.Owner).Id)
+                : new Owner(OwnerKind.Organization, organizations.Find(entry.Owner).Id), entry.Limits)),
+        ];
+        if (Prices is not null)
+            new Prices(store).Replace(Prices);
+        foreach ((Owner owner, Limits limit) in limits)
+            Accounts.Limits.Set(store, owner, limit);
+        policies.Replace(Policies);
+    }
+
+    private static ServerConfig Read(YamlSection root, string path)
+    {
+        string home = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
+        string At(string relative) => System.IO.Path.GetFullPath(System.IO.Path.Combine(home, relative));
+
+        YamlSection? listen = root.Section("listen");
+        string? host = listen?.Text("host");
+        IPAddress? address = host is null ? null : host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? IPAddress.Loopback : IPAddress.TryParse(host, out IPAddress? parsed) ? parsed : null;
+        if (host is not null && address is null)
+            listen!.Report("host", $"listen.host is '{host}'; expected an IP address or localhost");
+        bool requireKeys = listen?.Flag("require_keys", true) ?? true;
+        if (!requireKeys && address is not null && !IPAddress.IsLoopback(address))
+            listen!.Report("require_keys", $"a server without keys listens only on a loopback address, not on {address}");
+        return new ServerConfig
+        {
+            Host = address,
+            Port = (int?)listen?.OptionalInteger("port", 0, 65535),
+            RequireKeys = requireKeys,
+            IsMuse = listen?.Choice("profile", "open", Muse) == Muse,
+            DrainSeconds = (int?)listen?.OptionalInteger("drain_seconds", 0, 86_400),
+            Data = root.Text("data") is { } data ? At(data) : null,
+            Models = ReadModels(root, At),
+            Prices = ReadPrices(root),
+            Limits = ReadLimits(root),
+            Policies = PolicyReader.Read(root, At),
+        };
+    }
+
+    private static List<ModelConfig> ReadModels(YamlSection root, Func<string, string> at)
+    {
+        var models = new List<ModelConfig>();
+        foreach (YamlSection section in root.Sections("models"))
+        {
+            string? path = section.Text("path");
+            if (path is not null && (File.Exists(at(path)) || Directory.Exists(at(path))))
+                path = at(path); // else a pulled model, or the one that comes with Flint
+            var defaults = new ServingOptions();
+            var adapters = new List<AdapterSource>();
+            foreach ((string name, string file) in section.Section("adapters")?.Entries() ?? [])
+            {
+                if (section.Make("adapters", () => new AdapterSource(name, at(file))) is { } adapter)
+                    adapters.Add(adapter);
+            }
+
+            models.Add(new ModelConfig(path, section.Text("alias"), new ServingOptions
+            {
+                Parallel = section.Integer("parallel", defaults.Parallel, 1, 1 << 16),
+                Waiting = section.Integer("waiting", defaults.Waiting, 0, 1 << 20),
+                ContextLength = section.Integer("context", defaults.ContextLength, 0, 1 << 28),
+                Threads = section.Integer("threads", defaults.Threads, 0, 1024),
+                Adapters = adapters,
+            }));
+        }
+
+        if (models.Count > MaxModels)
+            root.Report("models", $"models has {models.Count} entries; expected at most {MaxModels}");
+        if (models.Where(model => model.Alias is not null).GroupBy(model => model.Alias).FirstOrDefault(group => group.Count() > 1) is { } twice)
+            root.Report("models", $"two models have the alias '{twice.Key}'");
+        return models;
+    }
+
+    private static List<Price>? ReadPrices(YamlSection root)
+    {
+        if (!root.Has("prices"))
+            return null;
+        var prices = new List<Price>();
+        foreach ((string model, YamlSection section) in root.Named("prices"))
+        {
+            long input = ReadMoney(section, "input") ?? 0, output = ReadMoney(section, "output") ?? 0;
+            var price = new Price { Model = model, Input = input, CachedInput = ReadMoney(section, "cached") ?? input, Output = output };
+            section.Make("input", () =>
+            {
+                Accounts.Prices.Check(price);
+                return price;
+            });
+            foreach (string key in (string[])["input", "output"])
+            {
+                if (!section.Has(key))
+                    section.Report(key, $"prices.{model}.{key} is missing");
+            }
+
+            prices.Add(price);
+        }
+
+        return prices;
+    }
+
+    private static List<(string Owner, Limits Limits)> ReadLimits(YamlSection root) =>
+    [
+        .. root.Named("limits").Select(entry => (entry.Name, new Limits
+        {
+            RequestsPerMinute = ReadLimit(entry.Section, "requests_per_minute"),
+            TokensPerMinute = ReadLimit(entry.Section, "tokens_per_minute"),
+            ConcurrentRequests = ReadLimit(entry.Section, "concurrent_requests"),
+            DailyTokens = ReadLimit(entry.Section, "daily_tokens"),
+            MonthlyTokens = ReadLimit(entry.Section, "monthly_tokens"),
+            DailyCost = ReadMoney(entry.Section, "daily_cost"),
+            MonthlyCost = ReadMoney(entry.Section, "monthly_cost"),
+        })),
+    ];
+
+    private static long? ReadLimit(YamlSection section, string key) => section.OptionalInteger(key, 0, Accounts.Limits.Largest);
+
+    private static long? ReadMoney(YamlSection section, string key)
+    {
+        if (section.Amount(key) is not { } text)
+            return null;
+        long amount = 0;
+        section.Make(key, () =>
+        {
+            amount = Money.Parse(text);
+            return text;
+        });
+        return amount;
+    }
+}
