@@ -49,7 +49,8 @@ public sealed class Store
     public string Path { get; }
 
     /// <summary>The connection string of a database; it names the pool as well.</summary>
-    internal static string ConnectionTo(string path) => new SqliteConnectionStringBuilder { DataSource = path, Pooling = true, DefaultTimeout = 30 }.ToString();
+    // No pool: the one of this library's version is pruned by a timer that may meet connections being opened, which ends the process.
+    internal static string ConnectionTo(string path) => new SqliteConnectionStringBuilder { DataSource = path, Pooling = false, DefaultTimeout = 30 }.ToString();
 
     /// <summary>A connection from the pool, ready for use; the caller disposes it.</summary>
     /// <param name="synced">
