@@ -24,7 +24,8 @@ internal static class TinyModel
     /// <param name="path">Where to.</param>
     /// <param name="template">The chat template; null for a model without one.</param>
     /// <param name="seed">Of the weights.</param>
-    internal static void Write(string path, string? template = ChatMl, int seed = 1)
+    /// <param name="pooling">The number of its pooling; null for none in the file.</param>
+    internal static void Write(string path, string? template = ChatMl, int seed = 1, uint? pooling = null)
     {
         using var writer = new GgufWriter(File.Create(path));
         writer.Add("general.architecture", "llama");
@@ -37,6 +38,7 @@ internal static class TinyModel
         writer.Add("llama.attention.head_count_kv", (uint)KvHeads);
         writer.Add("llama.attention.layer_norm_rms_epsilon", 1e-5f);
         writer.Add("llama.rope.dimension_count", (uint)(Width / Heads));
+        if (pooling is uint type) writer.Add("llama.pooling_type", type);
         AddTokenizer(writer, template);
 
         var tensors = new List<(string Name, long[] Shape)>

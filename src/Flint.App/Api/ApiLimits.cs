@@ -39,6 +39,12 @@ internal static class ApiLimits
     /// <summary>Prompts of one completions request.</summary>
     public const int MaxPrompts = 128;
 
+    /// <summary>Inputs of one embeddings request.</summary>
+    public const int MaxEmbeddingInputs = 2048;
+
+    /// <summary>Of them, computed at once.</summary>
+    public const int MaxEmbeddingsAtOnce = 32;
+
     /// <summary>Stop strings.</summary>
     public const int MaxStops = 16;
 

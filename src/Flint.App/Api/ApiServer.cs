@@ -57,6 +57,7 @@ public sealed class ApiServer : IAsyncDisposable
         var messages = new AnthropicMessages(list);
         var ollamaModels = new OllamaModels(list);
         var ollama = new OllamaApi(ollamaModels);
+        var embeddings = new Embeddings(list, ollamaModels);
 
         _app.UseRouting();
         _app.Use(gate.InvokeAsync);
@@ -69,6 +70,7 @@ public sealed class ApiServer : IAsyncDisposable
         v1.MapPost("/requests/{id}/end_thinking", requests.EndThinkingAsync);
         v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckChat : null });
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
+        v1.MapPost("/embeddings", embeddings.OpenAiAsync).WithMetadata(new MeteredRoute("/v1/embeddings", "embd-", "input", ErrorShape.OpenAi));
         v1.MapPost("/responses", responses.HandleAsync).WithMetadata(new MeteredRoute("/v1/responses", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckResponses : null });
         v1.MapPost("/responses/input_tokens", responses.CountAsync).WithMetadata(new MeteredRoute("/v1/responses/input_tokens", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi));
         v1.MapGet("/responses/{id}", responses.GetAsync);
@@ -84,6 +86,8 @@ public sealed class ApiServer : IAsyncDisposable
         api.MapPost("/show", ollamaModels.ShowAsync);
         api.MapPost("/chat", ollama.ChatAsync).WithMetadata(new MeteredRoute("/api/chat", "chat-", "messages", OllamaApi.Errors) { Dialect = "ollama" });
         api.MapPost("/generate", ollama.GenerateAsync).WithMetadata(new MeteredRoute("/api/generate", "gen-", "prompt", OllamaApi.Errors) { Dialect = "ollama" });
+        api.MapPost("/embed", embeddings.OllamaAsync).WithMetadata(new MeteredRoute("/api/embed", "embd-", "input", OllamaApi.Errors) { Dialect = "ollama" });
+        api.MapPost("/embeddings", embeddings.OllamaPromptAsync).WithMetadata(new MeteredRoute("/api/embeddings", "embd-", "prompt", OllamaApi.Errors) { Dialect = "ollama" });
     }
 
     /// <summary>Where it listens, once started.</summary>

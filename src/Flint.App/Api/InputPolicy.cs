@@ -75,6 +75,20 @@ internal sealed class InputPolicy
         return request;
     }
 
+    /// <summary>Holds texts to embed to it.</summary>
+    /// <param name="inputs">The texts.</param>
+    /// <param name="name">The field that has them.</param>
+    /// <param name="decode">The text of tokens.</param>
+    /// <param name="meter">Knows the policy, and notes what is decided.</param>
+    /// <exception cref="ApiException">A rule refuses one.</exception>
+    public static IReadOnlyList<CompletionPrompt> Apply(IReadOnlyList<CompletionPrompt> inputs, string name, Func<int[], string> decode, RequestMeter meter)
+    {
+        if (meter.Rules is not { } rules)
+            return inputs;
+        var policy = new InputPolicy(rules, meter);
+        return [.. inputs.Select((input, i) => policy.Apply(input, decode, inputs.Count == 1 ? name : $"{name}[{i}]"))];
+    }
+
     /// <summary>A decision as records name it: what, which rule, and where.</summary>
     public static string Text(RuleDecision decision, string where) => $"{(decision.Denies ? "denied" : "redacted")} {decision.Rule.Name} {where}:{decision.Position}";
 

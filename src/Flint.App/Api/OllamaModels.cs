@@ -96,6 +96,8 @@ internal sealed class OllamaModels(Models models)
             writer.WriteStringValue("tools"u8);
         if (variant.Model.Dialect.MayReason)
             writer.WriteStringValue("thinking"u8);
+        if (metadata.Contains($"{metadata.Architecture}.pooling_type"))
+            writer.WriteStringValue("embedding"u8);
         writer.WriteEndArray();
         writer.WriteEndObject();
     }

@@ -30,6 +30,7 @@ public sealed partial class ServedModel : IDisposable
         Dialect = Dialect.Detect(template, Tokenizer);
         ChatStops = [.. Dialect.StopTokens.Where(IsForeignStop)];
         _controlText = new ControlText(Tokenizer);
+        Pooling = PoolingOf(file.Metadata);
         Created = File.GetLastWriteTimeUtc(file.Path);
         Fingerprint = MakeFingerprint(file);
         Calibration = CalibrationFile.Beside(file.Path);
@@ -59,6 +60,12 @@ public sealed partial class ServedModel : IDisposable
 
     /// <summary>Control tokens that end an answer in this dialect and that the file does not name as such; stop strings of a chat.</summary>
     public IReadOnlyList<string> ChatStops { get; }
+
+    /// <summary>
+    /// How its hidden states become an embedding, as its file says in <c>pooling_type</c>; their mean where it says nothing, null where
+    /// it names a way that a decoder does not have.
+    /// </summary>
+    public PromptPooling? Pooling { get; }
 
     /// <summary>What requests may name: the model itself, then the model with each of its adapters.</summary>
     public IReadOnlyList<ModelVariant> Variants { get; }
@@ -230,6 +237,14 @@ public sealed partial class ServedModel : IDisposable
 
     private bool IsForeignStop(string text) =>
         Tokenizer.TryId(text, out int id) && Tokenizer.IsSpecial(id) && !Tokenizer.EndOfGeneration.Contains(id);
+
+    // llama.cpp's numbers: 0 none, 1 mean, 2 the first token's, 3 the last token's, 4 a rank.
+    private static PromptPooling? PoolingOf(GgufMetadata metadata) => metadata.GetOr($"{metadata.Architecture}.pooling_type", 0) switch
+    {
+        0 or 1 => PromptPooling.Mean,
+        3 => PromptPooling.Last,
+        _ => null,
+    };
 
     // Templates that print the token themselves do not get a second one.
     private void AddBos(List<int> ids, string prompt)

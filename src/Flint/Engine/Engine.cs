@@ -109,7 +109,7 @@ public sealed class Engine : IDisposable
             throw FlintException.Caller("unknown_adapter", "The request names an adapter that another model has loaded; expected one of this engine's model.");
         ulong drawn = Sampler.SampleSeed(_seed, (int)Interlocked.Increment(ref _nextRequest));
         RequestPlan plan = RequestPlan.Create(
-            request, Table, _forward.VocabularySize, _forward.ContextLength, Pool.Pages, Math.Min(_maxSamples, _maxLive), drawn);
+            request, Table, _forward.VocabularySize, _forward.HiddenLength, _forward.ContextLength, Pool.Pages, Math.Min(_maxSamples, _maxLive), drawn);
         lock (_gate)
             CheckRoom(request.Samples); // before memory is made for it
         var samples = new Sequence[request.Samples];
@@ -334,7 +334,7 @@ public sealed class Engine : IDisposable
         Statistics.Steps++;
         Statistics.Rows += batch.Rows;
 
-        int logitRow = 0;
+        int logitRow = 0, hiddenRow = 0;
         for (int i = 0; i < batch.Sequences; i++)
         {
             Sequence sequence = _scheduler.Planned(i);
@@ -346,6 +346,8 @@ public sealed class Engine : IDisposable
                 TakeLogits(sequence, batch.Positions[batch.LogitRowIndices[logitRow]], _forward.Logits(logitRow));
                 logitRow++;
             }
+            while (hiddenRow < batch.HiddenRows && batch.HiddenRowIndices[hiddenRow] < end)
+                sequence.Prompt.Pool(_forward.Hidden(hiddenRow++));
             if (sequence.IsTrivial && sequence.Phase == SequencePhase.Running)
             {
                 sequence.Prompt.IsComputed = true;

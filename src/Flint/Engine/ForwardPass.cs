@@ -8,6 +8,9 @@ internal abstract class ForwardPass
     /// <summary>Logits of a row.</summary>
     public abstract int VocabularySize { get; }
 
+    /// <summary>Floats of a row's hidden state.</summary>
+    public abstract int HiddenLength { get; }
+
     /// <summary>The most tokens of a sequence, prompt and output together.</summary>
     public abstract int ContextLength { get; }
 
@@ -31,4 +34,7 @@ internal abstract class ForwardPass
 
     /// <summary>A logit row of the last forward, valid until the next.</summary>
     public abstract ReadOnlySpan<float> Logits(int logitRow);
+
+    /// <summary>A hidden row of the last forward, valid until the next.</summary>
+    public abstract ReadOnlySpan<float> Hidden(int hiddenRow);
 }

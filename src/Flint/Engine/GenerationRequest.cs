@@ -45,6 +45,12 @@ public sealed class GenerationRequest
     public bool PromptLogprobs { get; init; }
 
     /// <summary>
+    /// How the prompt's final hidden states become one, for <see cref="Sequence.PooledState"/>. Asked for alone: with
+    /// <see cref="MaxTokens"/> 0 and without <see cref="PromptLogprobs"/>.
+    /// </summary>
+    public PromptPooling Pooling { get; init; }
+
+    /// <summary>
     /// The confidence that the sequence must keep; null for none. Needs <see cref="TopLogprobs"/> of at least its
     /// <see cref="ConfidenceFloor.Top"/>.
     /// </summary>

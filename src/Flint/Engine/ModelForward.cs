@@ -7,6 +7,8 @@ internal sealed class ModelForward(Model model) : ForwardPass
 {
     public override int VocabularySize => model.Config.VocabularySize;
 
+    public override int HiddenLength => model.Config.EmbeddingLength;
+
     public override int ContextLength => model.Config.ContextLength;
 
     public override KvShape Shape => model.Config.KvShape;
@@ -22,4 +24,6 @@ internal sealed class ModelForward(Model model) : ForwardPass
     public override void Forward(Batch batch) => model.Forward(batch);
 
     public override ReadOnlySpan<float> Logits(int logitRow) => model.Logits(logitRow);
+
+    public override ReadOnlySpan<float> Hidden(int hiddenRow) => model.Hidden(hiddenRow);
 }

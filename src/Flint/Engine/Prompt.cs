@@ -7,12 +7,14 @@ internal sealed class Prompt
     private readonly float[] _logprobs; // of the token at the index; the first has none
     private readonly int[] _topTokens;
     private readonly float[] _topLogprobs;
+    private readonly double[] _pooled; // the sum of the hidden states pooled so far
     private int _scored;
+    private int _pooledRows;
     private int _cached;
     private bool _takenUp;
 
-    /// <summary>A prompt, with room for scores where they are asked for.</summary>
-    public Prompt(int[] tokens, bool score, int tops)
+    /// <summary>A prompt, with room for scores and for hidden states where they are asked for.</summary>
+    public Prompt(int[] tokens, bool score, int tops, PromptPooling pooling, int hiddenLength)
     {
         _tokens = tokens;
         Tops = score ? tops : 0;
@@ -22,6 +24,8 @@ internal sealed class Prompt
         _topLogprobs = new float[_topTokens.Length];
         if (score)
             _logprobs[0] = float.NaN;
+        Pooling = pooling;
+        _pooled = new double[pooling == PromptPooling.None ? 0 : hiddenLength];
     }
 
     /// <summary>The token ids.</summary>
@@ -44,6 +48,20 @@ internal sealed class Prompt
 
     /// <summary>The log-probabilities of the scored tokens, by position; the first is NaN.</summary>
     public ReadOnlySpan<float> Logprobs => _logprobs.AsSpan(0, IsScored ? ScoredRows + 1 : 0);
+
+    /// <summary>What becomes of the hidden states.</summary>
+    public PromptPooling Pooling { get; }
+
+    /// <summary>Rows whose hidden states are still to be pooled.</summary>
+    public int RowsToPool => Pooling switch
+    {
+        PromptPooling.None => 0,
+        PromptPooling.Last => 1 - _pooledRows,
+        _ => Length - _pooledRows,
+    };
+
+    /// <summary>The first of them.</summary>
+    public int FirstRowToPool => Pooling == PromptPooling.Last ? Length - 1 : _pooledRows;
 
     /// <summary>The sample that computes the prompt while others wait for it; null where none does.</summary>
     public Sequence? Leader { get; set; }
@@ -85,6 +103,23 @@ internal sealed class Prompt
         _logprobs[position] = (float)(logits[_tokens[position]] - logSumExp);
         Sampler.Top(logits, logSumExp, _topTokens.AsSpan(position * Tops, Tops), _topLogprobs.AsSpan(position * Tops, Tops));
         Volatile.Write(ref _scored, position);
+    }
+
+    /// <summary>Takes the hidden state of the next row to pool. Always in the order of the rows, so that the sum has the same bits.</summary>
+    public void Pool(ReadOnlySpan<float> hidden)
+    {
+        for (int i = 0; i < _pooled.Length; i++)
+            _pooled[i] += hidden[i];
+        Volatile.Write(ref _pooledRows, _pooledRows + 1);
+    }
+
+    /// <summary>The pooled state, once no row is left to pool; empty before, and where none is asked for.</summary>
+    public float[] PooledState()
+    {
+        int rows = Volatile.Read(ref _pooledRows);
+        if (rows == 0 || RowsToPool > 0)
+            return [];
+        return [.. _pooled.Select(sum => (float)(sum / rows))];
     }
 
     /// <summary>The likeliest tokens at a scored position, likeliest first; none at the first.</summary>

@@ -55,7 +55,7 @@ internal sealed class RequestPlan
     /// <summary>Checks a request.</summary>
     /// <exception cref="FlintException">Caller, naming the value, what it may be and what it is.</exception>
     public static RequestPlan Create(
-        GenerationRequest request, TokenTable table, int vocabularySize, int contextLength, int pages, int maxSamples, ulong drawnSeed)
+        GenerationRequest request, TokenTable table, int vocabularySize, int hiddenLength, int contextLength, int pages, int maxSamples, ulong drawnSeed)
     {
         request.Sampling.Validate(vocabularySize);
         Check(request.MaxTokens >= 0, "max_tokens", "at least 0", request.MaxTokens);
@@ -68,6 +68,9 @@ internal sealed class RequestPlan
             Check(double.IsFinite(floor.Least), "floor.least", "a finite number", floor.Least);
         }
         Check(request.Samples >= 1 && request.Samples <= maxSamples, "n", $"1 to {maxSamples}", request.Samples);
+        Check(Enum.IsDefined(request.Pooling), "pooling", "one that is defined", request.Pooling);
+        Check(request.Pooling == PromptPooling.None || (request.MaxTokens == 0 && !request.PromptLogprobs),
+            "pooling", "asked for alone, with max_tokens 0 and no log-probabilities of the prompt", request.Pooling);
         Check(request.Stop.Count <= GenerationRequest.MaxStops, "stop", $"at most {GenerationRequest.MaxStops} strings", request.Stop.Count);
         int[] tokens = [.. request.Prompt];
         if (tokens.Length == 0)
@@ -78,7 +81,7 @@ internal sealed class RequestPlan
             Check(token >= 0 && token < vocabularySize, "prompt", $"token ids from 0 to {vocabularySize - 1}", token);
 
         int tops = Math.Min(Math.Max(request.TopLogprobs, 0), vocabularySize);
-        var plan = new RequestPlan(request, new Prompt(tokens, request.PromptLogprobs, tops), output, tops) { DrawnSeed = drawnSeed };
+        var plan = new RequestPlan(request, new Prompt(tokens, request.PromptLogprobs, tops, request.Pooling, hiddenLength), output, tops) { DrawnSeed = drawnSeed };
         foreach (string stop in request.Stop)
             plan.AddStop(stop, table);
         return plan;

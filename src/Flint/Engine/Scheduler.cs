@@ -363,18 +363,25 @@ internal sealed class Scheduler
         sequence.PlannedRows = 0;
     }
 
+    // Rows that want hidden states stand behind those that want logits.
     private void FillBatch()
+    {
+        FillBatch(pooled: false);
+        FillBatch(pooled: true);
+    }
+
+    private void FillBatch(bool pooled)
     {
         for (int i = 0; i < Running.Count; i++)
         {
             Sequence sequence = Running[i];
-            if (sequence.PlannedRows == 0)
+            if (sequence.PlannedRows == 0 || sequence.IsPooled != pooled)
                 continue;
             int index = Batch.AddSequence(sequence.State, sequence.Plan.Adapter);
             _planned[index] = sequence;
             int first = sequence.State.Length;
             for (int position = first; position < first + sequence.PlannedRows; position++)
-                Batch.Add(index, sequence.Tokens[position], position, sequence.WantsLogits(position));
+                Batch.Add(index, sequence.Tokens[position], position, sequence.WantsLogits(position), sequence.WantsHidden(position));
         }
     }
 }

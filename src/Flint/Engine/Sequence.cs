@@ -101,6 +101,12 @@ public sealed class Sequence
     /// <summary>The likeliest tokens at a position of the prompt, likeliest first; empty where there is no score.</summary>
     public TopLogprob[] PromptTop(int position) => Prompt.Top(position);
 
+    /// <summary>
+    /// The prompt's final hidden states made one as <see cref="GenerationRequest.Pooling"/> says, of the model's embedding length and
+    /// not normalised; empty where that was not asked for, or the sequence ended before the prompt did. Complete once the sequence has ended.
+    /// </summary>
+    public float[] PooledState() => Prompt.PooledState();
+
     /// <summary>Ends the sequence at the engine's next step, which frees its pages. Any thread; more than once does nothing more.</summary>
     public void Cancel()
     {
@@ -172,14 +178,20 @@ public sealed class Sequence
     /// <summary>Prompt and generated tokens, counted.</summary>
     internal int Length => _length;
 
-    /// <summary>Rows still to be computed. Where nothing is generated, the last prompt token's is not needed.</summary>
-    internal int Pending => _length - (MaxOutput == 0 ? 1 : 0) - State.Length;
+    /// <summary>Rows still to be computed. Where nothing is generated or pooled, the last prompt token's is not needed.</summary>
+    internal int Pending => _length - (MaxOutput == 0 && !IsPooled ? 1 : 0) - State.Length;
 
     /// <summary>Whether there is nothing to compute at all.</summary>
-    internal bool IsTrivial => MaxOutput == 0 && Prompt.RowsToScore == 0;
+    internal bool IsTrivial => MaxOutput == 0 && Prompt.RowsToScore == 0 && Prompt.RowsToPool == 0;
 
-    /// <summary>Tokens, from the first, whose logits nobody needs any more, so that cached pages may stand for them.</summary>
-    internal int Skippable => Prompt.RowsToScore > 0 ? Prompt.ScoredRows : _length - 1;
+    /// <summary>Whether the prompt's hidden states are pooled, and nothing else is wanted.</summary>
+    internal bool IsPooled => Prompt.Pooling != PromptPooling.None;
+
+    /// <summary>Tokens, from the first, whose logits and hidden states nobody needs any more, so that cached pages may stand for them.</summary>
+    internal int Skippable => Prompt.RowsToPool > 0 ? Prompt.FirstRowToPool : Prompt.RowsToScore > 0 ? Prompt.ScoredRows : _length - 1;
+
+    /// <summary>Whether the hidden state of the token at a position is needed.</summary>
+    internal bool WantsHidden(int position) => Prompt.RowsToPool > 0 && position >= Prompt.FirstRowToPool;
 
     /// <summary>Whether the logits after the token at a position are needed.</summary>
     internal bool WantsLogits(int position) =>

@@ -44,16 +44,25 @@ internal sealed unsafe class AdapterPass : IDisposable
         }
     }
 
-    /// <summary>Finds the runs among the rows that want logits, which have moved to the front.</summary>
-    public void KeepLogitRows(Batch batch)
+    /// <summary>Finds the runs among the rows that want something, which have moved to the front.</summary>
+    public void KeepOutputRows(Batch batch)
     {
         if (_runCount == 0) return;
         _runCount = 0;
-        ReadOnlySpan<int> kept = batch.LogitRowIndices;
+        ReadOnlySpan<int> kept = batch.OutputRowIndices;
         for (int row = 0; row < kept.Length; row++)
         {
             if (batch.Adapter(batch.RowSequences[kept[row]]) is { } adapter) AddRun(adapter, row, 1);
         }
+    }
+
+    /// <summary>Goes on with so many rows, from the first.</summary>
+    public void KeepFirst(int rows)
+    {
+        while (_runCount > 0 && _runs[_runCount - 1].First >= rows) _runCount--;
+        if (_runCount == 0) return;
+        ref RowRun last = ref _runs[_runCount - 1];
+        last.Rows = Math.Min(last.Rows, rows - last.First);
     }
 
     /// <summary>Notes a product that has been computed: what adapters add to it comes with the next <see cref="Run"/>.</summary>

@@ -3,7 +3,8 @@ namespace Flint.Models;
 /// <summary>What one forward pass computes: rows (tokens) of many sequences, prompt chunks and single steps mixed.</summary>
 /// <remarks>
 /// The rows of one sequence stand together and at consecutive positions, the first at the sequence's present length. Rows
-/// that want logits get them in row order: the k-th such row of the batch is logit row k.
+/// that want logits get them in row order: the k-th such row of the batch is logit row k. Rows that want their final hidden state
+/// instead are counted by themselves, and stand behind all rows that want logits.
 /// All arrays are sized at construction; filling a batch allocates nothing.
 /// </remarks>
 public sealed class Batch
@@ -11,7 +12,7 @@ public sealed class Batch
     private readonly int[] _tokens;
     private readonly int[] _positions;
     private readonly int[] _rowSequences;
-    private readonly int[] _logitRows; // logit row -> row
+    private readonly int[] _outputRows; // logit rows, then hidden rows -> row
     private readonly SequenceState?[] _states;
     private readonly ModelAdapter?[] _adapters;
     private readonly int[] _firstRows;
@@ -25,7 +26,8 @@ public sealed class Batch
         _tokens = new int[maxRows];
         _positions = new int[maxRows];
         _rowSequences = new int[maxRows];
-        _logitRows = new int[maxLogitRows];
+        _outputRows = new int[maxRows];
+        MaxLogitRows = maxLogitRows;
         _states = new SequenceState?[maxSequences];
         _adapters = new ModelAdapter?[maxSequences];
         _firstRows = new int[maxSequences];
@@ -39,7 +41,7 @@ public sealed class Batch
     public int MaxSequences => _states.Length;
 
     /// <summary>Room for rows that want logits.</summary>
-    public int MaxLogitRows => _logitRows.Length;
+    public int MaxLogitRows { get; }
 
     /// <summary>Rows added.</summary>
     public int Rows { get; private set; }
@@ -49,6 +51,9 @@ public sealed class Batch
 
     /// <summary>Rows added that want logits.</summary>
     public int LogitRows { get; private set; }
+
+    /// <summary>Rows added that want their final hidden state.</summary>
+    public int HiddenRows { get; private set; }
 
     /// <summary>Token id of each row.</summary>
     public ReadOnlySpan<int> Tokens => _tokens.AsSpan(0, Rows);
@@ -60,7 +65,13 @@ public sealed class Batch
     public ReadOnlySpan<int> RowSequences => _rowSequences.AsSpan(0, Rows);
 
     /// <summary>The row of each logit row, ascending.</summary>
-    public ReadOnlySpan<int> LogitRowIndices => _logitRows.AsSpan(0, LogitRows);
+    public ReadOnlySpan<int> LogitRowIndices => _outputRows.AsSpan(0, LogitRows);
+
+    /// <summary>The row of each hidden row, ascending.</summary>
+    public ReadOnlySpan<int> HiddenRowIndices => _outputRows.AsSpan(LogitRows, HiddenRows);
+
+    /// <summary>The rows that want something, ascending: logit rows, then hidden rows.</summary>
+    public ReadOnlySpan<int> OutputRowIndices => _outputRows.AsSpan(0, LogitRows + HiddenRows);
 
     /// <summary>The state of a sequence of this batch.</summary>
     public SequenceState State(int sequence) =>
@@ -83,6 +94,7 @@ public sealed class Batch
         Rows = 0;
         Sequences = 0;
         LogitRows = 0;
+        HiddenRows = 0;
     }
 
     /// <summary>Adds a sequence, whose rows follow next, and gives its index.</summary>
@@ -109,7 +121,8 @@ public sealed class Batch
     /// <param name="token">Token id.</param>
     /// <param name="position">Its position: the state's length plus the rows this sequence has in the batch. The room is reserved.</param>
     /// <param name="wantLogits">Whether the logits after this token are needed.</param>
-    public void Add(int sequence, int token, int position, bool wantLogits)
+    /// <param name="wantHidden">Whether its final hidden state is needed. No row that wants logits may follow.</param>
+    public void Add(int sequence, int token, int position, bool wantLogits, bool wantHidden = false)
     {
         if (sequence != Sequences - 1)
             throw Bug($"Rows are added to the sequence added last ({Sequences - 1}); {sequence} was given.");
@@ -117,6 +130,8 @@ public sealed class Batch
             throw Bug($"The batch has room for {MaxRows} rows and all are taken.");
         if (wantLogits && LogitRows == MaxLogitRows)
             throw Bug($"The batch has room for {MaxLogitRows} logit rows and all are taken.");
+        if (wantLogits && (wantHidden || HiddenRows > 0))
+            throw Bug("Rows that want hidden states stand behind all rows that want logits, and want nothing else.");
         SequenceState state = _states[sequence]!;
         int expected = state.Length + _rowCounts[sequence];
         if (position != expected)
@@ -129,7 +144,9 @@ public sealed class Batch
         _positions[Rows] = position;
         _rowSequences[Rows] = sequence;
         if (wantLogits)
-            _logitRows[LogitRows++] = Rows;
+            _outputRows[LogitRows++] = Rows;
+        if (wantHidden)
+            _outputRows[LogitRows + HiddenRows++] = Rows;
         _rowCounts[sequence]++;
         Rows++;
     }

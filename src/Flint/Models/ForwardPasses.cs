@@ -190,7 +190,8 @@ internal readonly unsafe struct ForwardPasses
 
         private static void QuantizeRows(ForwardState* s, int from, int to)
         {
-            if (s->Quantize) Activations.Quantize<TLanes>(s->Input, from, to);
+            // The last norm has rows behind those of the head's product, which no product reads.
+            if (s->Quantize) Activations.Quantize<TLanes>(s->Input, from, Math.Min(to, s->Input.Rows));
         }
     }
 }

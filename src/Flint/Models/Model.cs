@@ -19,6 +19,7 @@ public sealed unsafe class Model : IDisposable
     private readonly LaneBody _floats;
     private readonly LaneBody _codes;
     private int _logitRows;
+    private int _hiddenRows;
 
     private readonly PackedCopy? _copy;
 
@@ -118,13 +119,14 @@ public sealed unsafe class Model : IDisposable
 
     /// <summary>
     /// Computes a batch: stores every row's keys and values in its sequence's pages (reserved beforehand), advances the sequences,
-    /// and leaves the logits of the rows that want them for <see cref="Logits"/>. A row's results have the same bits whatever else
-    /// is in the batch.
+    /// and leaves the logits of the rows that want them for <see cref="Logits"/>, the hidden states of those that want these for
+    /// <see cref="Hidden"/>. A row's results have the same bits whatever else is in the batch.
     /// </summary>
     public void Forward(Batch batch)
     {
         ForwardState* s = _workspace.State;
         _logitRows = 0;
+        _hiddenRows = 0;
         if (batch.Rows == 0) return;
         Begin(batch, s);
         SetInput(s, _workspace.Input, Config.EmbeddingLength, AnyCoded(_weights.Layers[0]));
@@ -133,11 +135,12 @@ public sealed unsafe class Model : IDisposable
         for (int l = 0; l < _weights.Layers.Length; l++)
         {
             AttentionBlock(batch, s, l);
-            if (s->Rows > 0) FeedForwardBlock(s, l);
+            if (s->Rows > 0) FeedForwardBlock(batch, s, l);
         }
 
-        if (batch.LogitRows > 0) Head(s);
+        if (batch.LogitRows > 0) Head(batch, s);
         _logitRows = batch.LogitRows;
+        _hiddenRows = batch.HiddenRows;
         for (int i = 0; i < batch.Sequences; i++) batch.State(i).Advance(batch.RowCount(i));
     }
 
@@ -147,6 +150,17 @@ public sealed unsafe class Model : IDisposable
         if ((uint)logitRow >= (uint)_logitRows)
             throw new FlintException(FaultSide.Bug, "logit_row", $"The last batch has {_logitRows} rows of logits; row {logitRow} was asked for.");
         return new ReadOnlySpan<float>(_workspace.Logits + (long)logitRow * Config.VocabularySize, Config.VocabularySize);
+    }
+
+    /// <summary>
+    /// The final hidden state of a row of the last batch, by its place among the rows that wanted it: the residual stream behind the
+    /// last norm, which is what the head reads. EmbeddingLength floats, valid until the next forward.
+    /// </summary>
+    public ReadOnlySpan<float> Hidden(int hiddenRow)
+    {
+        if ((uint)hiddenRow >= (uint)_hiddenRows)
+            throw new FlintException(FaultSide.Bug, "hidden_row", $"The last batch has {_hiddenRows} rows of hidden states; row {hiddenRow} was asked for.");
+        return new ReadOnlySpan<float>(_workspace.Input + (long)(_logitRows + hiddenRow) * Config.EmbeddingLength, Config.EmbeddingLength);
     }
 
     /// <inheritdoc/>
@@ -278,8 +292,8 @@ public sealed unsafe class Model : IDisposable
         _team.Run(_passes.Attend, s);
         if (l == _weights.Layers.Length - 1)
         {
-            KeepLogitRows(batch, s);
-            _adapters.KeepLogitRows(batch);
+            KeepOutputRows(batch, s);
+            _adapters.KeepOutputRows(batch);
         }
 
         if (s->Rows == 0) return;
@@ -296,7 +310,7 @@ public sealed unsafe class Model : IDisposable
         Pass(_passes.Join, s);
     }
 
-    private void FeedForwardBlock(ForwardState* s, int l)
+    private void FeedForwardBlock(Batch batch, ForwardState* s, int l)
     {
         LayerWeights w = _weights.Layers[l];
         if (w.Router is null) DenseFeedForward(s, w, l);
@@ -305,6 +319,7 @@ public sealed unsafe class Model : IDisposable
         s->PostNorm = w.PostFeedForwardNorm;
         s->NextNorm = last ? _weights.OutputNorm : _weights.Layers[l + 1].AttentionNorm;
         SetInput(s, _workspace.Input, Config.EmbeddingLength, last ? _weights.Head.IsCoded : AnyCoded(_weights.Layers[l + 1]));
+        if (last) s->Input.Rows = batch.LogitRows; // the head reads no others
         Pass(_passes.Join, s);
     }
 
@@ -327,8 +342,10 @@ public sealed unsafe class Model : IDisposable
         Adapt(s);
     }
 
-    private void Head(ForwardState* s)
+    private void Head(Batch batch, ForwardState* s)
     {
+        s->Rows = batch.LogitRows;
+        _adapters.KeepFirst(batch.LogitRows);
         GemmJob job = Job(s);
         job.Add(_weights.Head, s->Logits, Config.VocabularySize);
         Gemm.Run(_team, ref job);
@@ -337,10 +354,10 @@ public sealed unsafe class Model : IDisposable
         if (s->LogitScale != 1 || s->LogitCap != 0) _team.Run(_passes.Cap, s);
     }
 
-    /// <summary>After the last attention only rows that want logits go on: they move to the front.</summary>
-    private static void KeepLogitRows(Batch batch, ForwardState* s)
+    /// <summary>After the last attention only rows that want something go on: they move to the front, those that want logits first.</summary>
+    private static void KeepOutputRows(Batch batch, ForwardState* s)
     {
-        ReadOnlySpan<int> kept = batch.LogitRowIndices;
+        ReadOnlySpan<int> kept = batch.OutputRowIndices;
         for (int i = 0; i < kept.Length; i++)
         {
             if (kept[i] == i) continue;

@@ -31,6 +31,17 @@ public sealed class FuzzTests
             """{"model": "tiny", "messages": [{"role": "system", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": "b", "name": "c"}], "max_completion_tokens": 3, "stream": true, "stream_options": {"include_usage": true}, "stop": "x", "response_format": {"type": "text"}}""",
             """{"model": "tiny", "messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}}]}, {"role": "tool", "tool_call_id": "1", "content": "c"}], "tools": [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}], "tool_choice": "auto", "parallel_tool_calls": false, "max_tokens": 3, "reasoning_effort": "low", "chat_template_kwargs": {"x": [1, "y"]}}""",
         ],
+        ["/v1/embeddings"] =
+        [
+            """{"model": "tiny", "input": "hello", "encoding_format": "float", "dimensions": 8, "pooling": "last", "user": "u"}""",
+            """{"model": "tiny", "input": ["hello", "the"], "encoding_format": "base64", "dimensions": null}""",
+            """{"model": "tiny", "input": [[3, 4], [5]], "pooling": "mean"}""",
+        ],
+        ["/api/embed"] =
+        [
+            """{"model": "tiny", "input": "hello", "truncate": true, "options": {"num_ctx": 9}, "keep_alive": "5m"}""",
+            """{"model": "tiny", "input": ["hello", "the"], "truncate": false, "dimensions": 4, "pooling": "last"}""",
+        ],
         ["/v1/responses"] =
         [
             """{"model": "tiny", "input": "hello", "instructions": "a", "max_output_tokens": 4, "temperature": 0.7, "stream": false, "store": false, "metadata": {"a": "b"}, "include": ["message.output_text.logprobs"], "top_logprobs": 2}""",
@@ -62,6 +73,8 @@ public sealed class FuzzTests
         ["/v1/completions"] = "choices",
         ["/v1/chat/completions"] = "choices",
         ["/v1/responses"] = "output",
+        ["/v1/embeddings"] = "data",
+        ["/api/embed"] = "embeddings",
         ["/v1/messages"] = "content",
         ["/api/chat"] = "model",
         ["/api/generate"] = "model",
@@ -85,6 +98,8 @@ public sealed class FuzzTests
     [InlineData("/api/chat", 4)]
     [InlineData("/api/generate", 5)]
     [InlineData("/v1/responses", 6)]
+    [InlineData("/v1/embeddings", 7)]
+    [InlineData("/api/embed", 8)]
     public async Task Any_body_gets_a_well_formed_answer(string route, int seed)
     {
         string[] bodies = Bodies[route];
@@ -110,7 +125,7 @@ public sealed class FuzzTests
 
             Interlocked.Increment(ref refused);
             Assert.True((int)response.StatusCode is >= 400 and < 500, shown);
-            if (route is "/v1/completions" or "/v1/chat/completions" or "/v1/responses")
+            if (route is "/v1/completions" or "/v1/chat/completions" or "/v1/responses" or "/v1/embeddings")
                 TestServer.ErrorOf(text);
             else
                 Assert.True(JsonNode.Parse(text)!["error"] is not null, shown);

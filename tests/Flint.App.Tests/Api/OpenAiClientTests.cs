@@ -2,6 +2,7 @@ using System.ClientModel;
 using System.ClientModel.Primitives;
 using OpenAI;
 using OpenAI.Chat;
+using OpenAI.Embeddings;
 using OpenAI.Models;
 
 namespace Flint.App.Tests.Api;
@@ -104,6 +105,24 @@ public sealed class OpenAiClientTests : IAsyncLifetime
             Assert.Equal(4, score.TopLogProbabilities.Count);
             Assert.True(score.TopLogProbabilities[0].LogProbability >= score.LogProbability);
         });
+    }
+
+    [Fact]
+    public async Task Embeddings()
+    {
+        EmbeddingClient client = _client.GetEmbeddingClient("tiny");
+        OpenAIEmbeddingCollection two = await client.GenerateEmbeddingsAsync(["hello", "the hello"]);
+        Assert.Equal("tiny", two.Model);
+        Assert.Equal([0, 1], two.Select(one => one.Index));
+        Assert.Equal((two.Usage.InputTokenCount, two.Usage.InputTokenCount), (two.Usage.TotalTokenCount, (int)_server.Records()[0].PromptTokens));
+        Assert.All(two, one => Assert.Equal(1, Length(one), 1e-6));
+        Assert.Equal(TinyModel.Width, two[0].ToFloats().Length);
+        OpenAIEmbedding alone = await client.GenerateEmbeddingAsync("the hello", new EmbeddingGenerationOptions { Dimensions = 5 });
+        Assert.Equal(5, alone.ToFloats().Length);
+        Assert.Equal(1, Length(alone), 1e-6);
+        Assert.True(alone.ToFloats().Span[0] * two[1].ToFloats().Span[0] > 0);
+
+        static double Length(OpenAIEmbedding embedding) => Math.Sqrt(embedding.ToFloats().ToArray().Sum(value => (double)value * value));
     }
 
     [Fact]

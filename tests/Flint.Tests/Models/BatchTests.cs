@@ -49,6 +49,25 @@ public sealed class BatchTests : IDisposable
     }
 
     [Fact]
+    public void HiddenRowsStandBehindLogitRows()
+    {
+        var batch = new Batch(4, 2, 1);
+        int first = batch.AddSequence(State(2));
+        batch.Add(first, 7, 0, wantLogits: true);
+        Assert.Throws<FlintException>(() => batch.Add(first, 8, 1, wantLogits: true, wantHidden: true));
+        int second = batch.AddSequence(State(3));
+        batch.Add(second, 9, 0, wantLogits: false, wantHidden: true);
+        batch.Add(second, 9, 1, wantLogits: false);
+        Assert.Throws<FlintException>(() => batch.Add(second, 9, 2, wantLogits: true));
+        batch.Add(second, 9, 2, wantLogits: false, wantHidden: true);
+        Assert.Equal([0], batch.LogitRowIndices.ToArray());
+        Assert.Equal([1, 3], batch.HiddenRowIndices.ToArray());
+        Assert.Equal([0, 1, 3], batch.OutputRowIndices.ToArray());
+        batch.Clear();
+        Assert.Equal(0, batch.HiddenRows);
+    }
+
+    [Fact]
     public void ARowNeedsAPageOfItsOwn()
     {
         var batch = new Batch(2, 2, 1);

@@ -26,11 +26,11 @@ internal static class TinyModel
     public static int VocabularySize => Bytes + Specials.Length;
 
     /// <summary>Writes a model of an architecture whose matrices are all in one format.</summary>
-    public static void Write(string path, string architecture = "llama", WeightType type = WeightType.Q8_0, int seed = 1, int context = 1024)
+    public static void Write(string path, string architecture = "llama", WeightType type = WeightType.Q8_0, int seed = 1, int context = 1024, int width = Width)
     {
         using var writer = new GgufWriter(File.Create(path));
-        Metadata(writer, architecture, context);
-        List<(string Name, bool Matrix, int Rows, int Columns)> tensors = Tensors(architecture);
+        Metadata(writer, architecture, context, width);
+        List<(string Name, bool Matrix, int Rows, int Columns)> tensors = Tensors(architecture, width);
         foreach ((string name, bool matrix, int rows, int columns) in tensors)
         {
             if (name.Contains("_exps", StringComparison.Ordinal)) writer.AddTensor(name, type, columns, rows / Experts, Experts);
@@ -54,11 +54,11 @@ internal static class TinyModel
         }
     }
 
-    private static void Metadata(GgufWriter writer, string a, int context)
+    private static void Metadata(GgufWriter writer, string a, int context, int width)
     {
         writer.Add("general.architecture", a);
         writer.Add($"{a}.block_count", Layers);
-        writer.Add($"{a}.embedding_length", Width);
+        writer.Add($"{a}.embedding_length", width);
         writer.Add($"{a}.context_length", context);
         writer.Add($"{a}.feed_forward_length", Inner);
         writer.Add($"{a}.attention.head_count", Heads);
@@ -109,37 +109,37 @@ internal static class TinyModel
         throw new ArgumentOutOfRangeException(nameof(value));
     }
 
-    private static List<(string Name, bool Matrix, int Rows, int Columns)> Tensors(string architecture)
+    private static List<(string Name, bool Matrix, int Rows, int Columns)> Tensors(string architecture, int width)
     {
         bool headNorms = architecture is "qwen3" or "qwen3moe" or "muse-glimmer";
         bool glimmer = architecture == "muse-glimmer", experts = architecture == "qwen3moe";
         var tensors = new List<(string, bool, int, int)>
         {
-            ("token_embd.weight", true, VocabularySize, Width),
-            ("output_norm.weight", false, 1, Width),
+            ("token_embd.weight", true, VocabularySize, width),
+            ("output_norm.weight", false, 1, width),
         };
-        if (glimmer) tensors.Add(("output.weight", true, VocabularySize, Width));
+        if (glimmer) tensors.Add(("output.weight", true, VocabularySize, width));
         for (int l = 0; l < Layers; l++)
         {
             string p = $"blk.{l}.";
-            tensors.Add((p + "attn_norm.weight", false, 1, Width));
-            tensors.Add((p + "attn_q.weight", true, Heads * HeadLength, Width));
-            tensors.Add((p + "attn_k.weight", true, KvHeads * HeadLength, Width));
-            tensors.Add((p + "attn_v.weight", true, KvHeads * HeadLength, Width));
-            tensors.Add((p + "attn_output.weight", true, Width, Heads * HeadLength));
-            tensors.Add((p + "ffn_norm.weight", false, 1, Width));
+            tensors.Add((p + "attn_norm.weight", false, 1, width));
+            tensors.Add((p + "attn_q.weight", true, Heads * HeadLength, width));
+            tensors.Add((p + "attn_k.weight", true, KvHeads * HeadLength, width));
+            tensors.Add((p + "attn_v.weight", true, KvHeads * HeadLength, width));
+            tensors.Add((p + "attn_output.weight", true, width, Heads * HeadLength));
+            tensors.Add((p + "ffn_norm.weight", false, 1, width));
             if (experts)
             {
-                tensors.Add((p + "ffn_gate_inp.weight", true, Experts, Width));
-                tensors.Add((p + "ffn_gate_exps.weight", true, Experts * ExpertInner, Width));
-                tensors.Add((p + "ffn_up_exps.weight", true, Experts * ExpertInner, Width));
-                tensors.Add((p + "ffn_down_exps.weight", true, Experts * Width, ExpertInner));
+                tensors.Add((p + "ffn_gate_inp.weight", true, Experts, width));
+                tensors.Add((p + "ffn_gate_exps.weight", true, Experts * ExpertInner, width));
+                tensors.Add((p + "ffn_up_exps.weight", true, Experts * ExpertInner, width));
+                tensors.Add((p + "ffn_down_exps.weight", true, Experts * width, ExpertInner));
             }
             else
             {
-                tensors.Add((p + "ffn_gate.weight", true, Inner, Width));
-                tensors.Add((p + "ffn_up.weight", true, Inner, Width));
-                tensors.Add((p + "ffn_down.weight", true, Width, Inner));
+                tensors.Add((p + "ffn_gate.weight", true, Inner, width));
+                tensors.Add((p + "ffn_up.weight", true, Inner, width));
+                tensors.Add((p + "ffn_down.weight", true, width, Inner));
             }
 
             if (headNorms)
@@ -149,9 +149,9 @@ internal static class TinyModel
             }
 
             if (!glimmer) continue;
-            tensors.Add((p + "attn_gate.weight", true, Heads * HeadLength, Width));
-            tensors.Add((p + "post_attention_norm.weight", false, 1, Width));
-            tensors.Add((p + "post_ffw_norm.weight", false, 1, Width));
+            tensors.Add((p + "attn_gate.weight", true, Heads * HeadLength, width));
+            tensors.Add((p + "post_attention_norm.weight", false, 1, width));
+            tensors.Add((p + "post_ffw_norm.weight", false, 1, width));
         }
 
         return tensors;

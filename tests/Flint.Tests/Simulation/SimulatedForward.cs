@@ -10,6 +10,7 @@ namespace Flint.Tests.Simulation;
 internal sealed unsafe class SimulatedForward : ForwardPass
 {
     private readonly float[] _logits;
+    private readonly float[] _hidden;
 
     public SimulatedForward(int contextLength = 256, int maxBatchRows = 40, int maxSequences = 8, int maxLogitRows = 8, int vocabulary = 64)
     {
@@ -19,9 +20,12 @@ internal sealed unsafe class SimulatedForward : ForwardPass
         MaxLogitRows = maxLogitRows;
         VocabularySize = vocabulary;
         _logits = new float[maxLogitRows * vocabulary];
+        _hidden = new float[maxBatchRows * HiddenLength];
     }
 
     public override int VocabularySize { get; }
+
+    public override int HiddenLength => 3;
 
     public override int ContextLength { get; }
 
@@ -45,7 +49,7 @@ internal sealed unsafe class SimulatedForward : ForwardPass
     {
         Before?.Invoke(batch);
         Rows += batch.Rows;
-        int logitRow = 0;
+        int logitRow = 0, hiddenRow = 0;
         for (int s = 0; s < batch.Sequences; s++)
         {
             SequenceState state = batch.State(s);
@@ -54,14 +58,18 @@ internal sealed unsafe class SimulatedForward : ForwardPass
                 ulong hash = Store(state, batch.Positions[row], batch.Tokens[row]);
                 if (logitRow < batch.LogitRows && batch.LogitRowIndices[logitRow] == row)
                     FillLogits(hash, _logits.AsSpan(logitRow++ * VocabularySize, VocabularySize));
+                if (hiddenRow < batch.HiddenRows && batch.HiddenRowIndices[hiddenRow] == row)
+                    FillLogits(~hash, _hidden.AsSpan(hiddenRow++ * HiddenLength, HiddenLength));
             }
             state.Advance(batch.RowCount(s));
         }
-        if (logitRow != batch.LogitRows)
-            throw new InvalidOperationException("Logit rows are out of order.");
+        if (logitRow != batch.LogitRows || hiddenRow != batch.HiddenRows)
+            throw new InvalidOperationException("Logit rows or hidden rows are out of order.");
     }
 
     public override ReadOnlySpan<float> Logits(int logitRow) => _logits.AsSpan(logitRow * VocabularySize, VocabularySize);
+
+    public override ReadOnlySpan<float> Hidden(int hiddenRow) => _hidden.AsSpan(hiddenRow * HiddenLength, HiddenLength);
 
     /// <summary>The hash of a sequence of tokens, as <see cref="Forward"/> builds it from pages.</summary>
     public static ulong Hash(ReadOnlySpan<int> tokens)

@@ -65,6 +65,15 @@ test("plain completions", async () => {
   assert.equal(answer.choices[0].logprobs.token_logprobs[0], null);
 });
 
+test("embeddings", async () => {
+  const two = await client.embeddings.create({ model, input: ["hello", "the hello"] });
+  assert.deepEqual(two.data.map((one) => one.index), [0, 1]);
+  for (const { embedding } of two.data) assert.ok(Math.abs(embedding.reduce((sum, x) => sum + x * x, 0) - 1) < 1e-6);
+  const told = await client.embeddings.create({ model, input: "hello", encoding_format: "float" });
+  assert.deepEqual(told.data[0].embedding.map(Math.fround), Array.from(two.data[0].embedding));
+  assert.equal(told.usage.total_tokens, told.usage.prompt_tokens);
+});
+
 test("models", async () => {
   const ids = [];
   for await (const one of client.models.list()) ids.push(one.id);
