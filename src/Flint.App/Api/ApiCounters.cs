@@ -8,6 +8,13 @@ internal sealed class ApiCounters
     private readonly Lock _gate = new();
     private readonly SortedDictionary<(string Endpoint, int Status), long> _requests = [];
     private int _inFlight;
+    private volatile bool _stopping;
+
+    /// <summary>Whether no more requests are taken.</summary>
+    public bool IsStopping => _stopping;
+
+    /// <summary>Takes no more requests.</summary>
+    public void Stop() => _stopping = true;
 
     /// <summary>Requests being answered.</summary>
     public int InFlight => Volatile.Read(ref _inFlight);

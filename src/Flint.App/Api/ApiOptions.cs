@@ -1,4 +1,5 @@
 using System.Net;
+using Flint.App.Operations;
 
 namespace Flint.App.Api;
 
@@ -16,4 +17,10 @@ public sealed record ApiOptions
 
     /// <summary>Whether requests need a key. Without keys only loopback addresses are allowed.</summary>
     public bool RequireKeys { get; init; } = true;
+
+    /// <summary>The certificate; null for a server that speaks plain HTTP.</summary>
+    public Certificates? Certificates { get; init; }
+
+    /// <summary>What the operator is told.</summary>
+    public ServerLog Log { get; init; } = ServerLog.OnConsole(isJson: false);
 }

@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Security;
 using Flint.App.Accounts;
+using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
 using Microsoft.AspNetCore.Builder;
@@ -8,6 +10,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Flint.App.Api;
@@ -16,11 +19,13 @@ namespace Flint.App.Api;
 public sealed class ApiServer : IAsyncDisposable
 {
     private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(20);
 
     private readonly WebApplication _app;
     private readonly Ledger _ledger;
     private readonly Reservations _reservations;
     private readonly ApiCounters _counters = new();
+    private readonly Telemetry _telemetry = new();
     private readonly BackgroundResponses _background;
     private readonly IReadOnlyList<ServedModel> _models;
     private Uri? _address;
@@ -46,9 +51,10 @@ public sealed class ApiServer : IAsyncDisposable
         _app = Build(options);
 
         var running = new RunningRequests(ApiLimits.MaxConnections + ApiLimits.MaxBackground); // a connection has one at a time
-        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), time), running);
+        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), _telemetry, options.Log, time), running);
         var list = new Models(models);
         var health = new Health(models, _counters);
+        health.Observe(_telemetry);
         var requests = new Requests(running);
         var chat = new OpenAiChat(list);
         var completions = new OpenAiCompletions(list);
@@ -61,7 +67,8 @@ public sealed class ApiServer : IAsyncDisposable
 
         _app.UseRouting();
         _app.Use(gate.InvokeAsync);
-        _app.MapGet("/health", Health.HealthAsync);
+        _app.MapGet("/health", health.HealthAsync);
+        _app.MapGet("/ready", health.ReadyAsync);
         _app.MapGet("/metrics", health.MetricsAsync);
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
@@ -94,6 +101,9 @@ public sealed class ApiServer : IAsyncDisposable
     /// <exception cref="FlintException">It never listened.</exception>
     public Uri Address => _address ?? throw new FlintException(FaultSide.Bug, "not_listening", "The server has no address before it is started.");
 
+    /// <summary>Its traces and metrics.</summary>
+    internal Telemetry Telemetry => _telemetry;
+
     /// <summary>Begins to listen.</summary>
     /// <exception cref="FlintException">Machine: the address cannot be had.</exception>
     public async Task StartAsync()
@@ -110,15 +120,18 @@ public sealed class ApiServer : IAsyncDisposable
     }
 
     /// <summary>
-    /// Cancels what runs in the background, takes no new connections, lets running requests end until <paramref name="hurry"/> is cancelled, then cancels what is
-    /// left; every request is in the ledger when this completes.
+    /// Cancels what runs in the background, answers new requests with 503 while running ones end, until none is left or <paramref name="hurry"/> is cancelled; then
+    /// takes no more connections and cancels what is left. Every request is in the ledger when this completes.
     /// </summary>
     public async Task StopAsync(CancellationToken hurry)
     {
         if (_stopped)
             return;
         _stopped = true;
+        _counters.Stop();
         await _background.StopAsync();
+        while (_counters.InFlight > 0 && !hurry.IsCancellationRequested)
+            await Task.Delay(Poll, CancellationToken.None);
         try
         {
             await _app.StopAsync(hurry);
@@ -131,11 +144,12 @@ public sealed class ApiServer : IAsyncDisposable
         // Ending the engines ends what still runs; each request then settles its record.
         foreach (ServedModel model in _models)
             model.Dispose();
-        for (TimeSpan waited = TimeSpan.Zero; _counters.InFlight > 0 && waited < LastWords; waited += TimeSpan.FromMilliseconds(20))
-            await Task.Delay(20, CancellationToken.None);
+        for (TimeSpan waited = TimeSpan.Zero; _counters.InFlight > 0 && waited < LastWords; waited += Poll)
+            await Task.Delay(Poll, CancellationToken.None);
         await _reservations.DisposeAsync();
         await _ledger.DisposeAsync();
         await _app.DisposeAsync();
+        _telemetry.Dispose();
     }
 
     /// <summary>Stops at once.</summary>
@@ -153,7 +167,12 @@ public sealed class ApiServer : IAsyncDisposable
             kestrel.Limits.MaxRequestHeadersTotalSize = ApiLimits.MaxHeaderBytes;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(ApiLimits.HeaderSeconds);
             kestrel.Limits.MaxConcurrentConnections = ApiLimits.MaxConnections;
-            kestrel.Listen(options.Address, options.Port, listen => listen.Protocols = HttpProtocols.Http1);
+            kestrel.Listen(options.Address, options.Port, listen =>
+            {
+                listen.Protocols = HttpProtocols.Http1;
+                if (options.Certificates is { } certificates)
+                    listen.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = _ => ValueTask.FromResult(new SslServerAuthenticationOptions { ServerCertificateContext = certificates.Current }) });
+            });
         });
         builder.Services.Configure<Microsoft.Extensions.Hosting.HostOptions>(host => host.ShutdownTimeout = Timeout.InfiniteTimeSpan);
         return builder.Build();

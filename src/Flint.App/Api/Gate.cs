@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Security.Cryptography;
 using Flint.App.Accounts;
@@ -32,22 +33,30 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
     {
         MeteredRoute? route = context.GetEndpoint()?.Metadata.GetMetadata<MeteredRoute>();
         var shape = ErrorShape.Of(context.Request, route);
+        string id = (route?.IdPrefix ?? "req-") + RandomNumberGenerator.GetHexString(32, lowercase: true);
+        long start = Stopwatch.GetTimestamp();
+        bool isProbe = Health.IsProbe(context.Request);
         RequestMeter? meter = null;
         RunningRequest? request = null;
         try
         {
+            if (!isProbe)
+            {
+                context.Response.Headers["x-request-id"] = id;
+                if (metering.Counters.IsStopping)
+                    throw ApiException.Stopping();
+            }
+
             Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
             if (key is not null)
                 context.Features.Set(key); // for what belongs to one key alone
             if (route is not null)
             {
-                string id = route.IdPrefix + RandomNumberGenerator.GetHexString(32, lowercase: true);
-                meter = new RequestMeter(metering, id, route, key, context.Response.Headers);
+                meter = new RequestMeter(metering, id, route, key, context);
                 context.Features.Set(meter);
                 request = new RunningRequest(id, route.Path, meter.Created, key?.Id);
                 context.Features.Set(request);
                 running.Enter(request);
-                context.Response.Headers["x-request-id"] = id;
                 if (shape.IdHeader is string header)
                     context.Response.Headers[header] = id;
             }
@@ -64,19 +73,30 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
         }
         catch (Exception error)
         {
-            await FailAsync(context, meter, shape, ApiException.From(error, route?.PromptParameter), error);
+            await FailAsync(context, id, meter, shape, ApiException.From(error, route?.PromptParameter), error);
         }
         finally
         {
+            if (meter is null && !isProbe)
+                Tell(context, id, Stopwatch.GetElapsedTime(start));
             if (request is not null)
                 running.Leave(request);
         }
     }
 
-    private static async Task FailAsync(HttpContext context, RequestMeter? meter, ErrorShape shape, ApiException failure, Exception error)
+    // What has a record is told with it.
+    private void Tell(HttpContext context, string id, TimeSpan duration)
+    {
+        string route = (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "";
+        metering.Log.Request(id, context.Request.Method, route, context.Response.StatusCode, duration, context.Features.Get<Key>()?.Id);
+    }
+
+    private async Task FailAsync(HttpContext context, string id, RequestMeter? meter, ErrorShape shape, ApiException failure, Exception error)
     {
         if (failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
-            await Console.Error.WriteLineAsync($"flint: {context.Request.Method} {context.Request.Path}: {error}");
+            metering.Log.Fail("request_failed", $"{context.Request.Method} {context.Request.Path}", id, error);
+        if (failure.Code == "server_stopping" && !context.Response.HasStarted)
+            context.Response.Headers.Connection = "close"; // the next request finds another server
         if (meter is not null)
             await SettleQuietlyAsync(meter, failure.Status, failure.Code ?? failure.Type);
         try
@@ -107,7 +127,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
         }
         catch (FlintException unrecorded)
         {
-            await Console.Error.WriteLineAsync("flint: " + unrecorded.Message);
+            meter.Log.Fail("not_recorded", unrecorded.Message, meter.Id);
         }
     }
 

@@ -1,21 +1,50 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
+using Flint.App.Operations;
 using Flint.App.Serving;
 using Flint.Engine;
 using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
 
-/// <summary><c>GET /health</c> and <c>GET /metrics</c>: open to all, so they tell nothing about keys or content.</summary>
+/// <summary>
+/// <c>GET /health</c>, <c>GET /ready</c> and <c>GET /metrics</c>: open to all, so they tell nothing about keys or content, and answered to the end, while
+/// requests are taken no more.
+/// </summary>
 internal sealed class Health(IReadOnlyList<ServedModel> served, ApiCounters counters)
 {
-    /// <summary>Says that requests are taken.</summary>
-    public static Task HealthAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, "ok", static (writer, status) =>
+    private static readonly string[] Probes = ["/health", "/ready", "/metrics"];
+
+    private static readonly double Started = (Process.GetCurrentProcess().StartTime.ToUniversalTime() - DateTime.UnixEpoch).TotalSeconds;
+
+    /// <summary>Whether a request is one of these.</summary>
+    public static bool IsProbe(HttpRequest request) => Array.Exists(Probes, path => request.Path.Equals(path, StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>Says whether the process is worth keeping: not where an engine has stopped on a fault of its own, which only a new start mends.</summary>
+    public Task HealthAsync(HttpContext context) => AnswerAsync(context, HasFailed ? "failed" : "ok", isWell: !HasFailed);
+
+    /// <summary>Says whether requests are taken: not where the server is about to stop.</summary>
+    public Task ReadyAsync(HttpContext context) => AnswerAsync(context, HasFailed ? "failed" : counters.IsStopping ? "stopping" : "ready", isWell: !HasFailed && !counters.IsStopping);
+
+    /// <summary>Adds what the engines are doing to metrics that are sent.</summary>
+    public void Observe(Telemetry telemetry)
     {
-        writer.WriteStartObject();
-        writer.WriteString("status"u8, status);
-        writer.WriteEndObject();
-    });
+        telemetry.Observe("flint.sequences.running", "{sequence}", "Sequences being computed.", () => served.Select(model => (model.Name, model.Engine.Statistics.Running)));
+        telemetry.Observe("flint.sequences.waiting", "{sequence}", "Sequences waiting for room.", () => served.Select(model => (model.Name, model.Engine.Statistics.Waiting)));
+        telemetry.Observe("flint.kv.pages.free", "{page}", "Pages of keys and values that hold nothing.", () => served.Select(model => (model.Name, model.Engine.Statistics.FreePages)));
+        telemetry.Observe("flint.kv.pages.cached", "{page}", "Pages that only the prefix cache holds.", () => served.Select(model => (model.Name, model.Engine.Statistics.CachedPages)));
+    }
+
+    private bool HasFailed => served.Any(model => model.Engine.Fault is not null);
+
+    private static Task AnswerAsync(HttpContext context, string status, bool isWell) => ApiJson.AnswerAsync(
+        context, isWell ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable, status, static (writer, status) =>
+        {
+            writer.WriteStartObject();
+            writer.WriteString("status"u8, status);
+            writer.WriteEndObject();
+        });
 
     /// <summary>Counters and gauges in the Prometheus text format, version 0.0.4.</summary>
     public async Task MetricsAsync(HttpContext context)
@@ -30,6 +59,13 @@ internal sealed class Health(IReadOnlyList<ServedModel> served, ApiCounters coun
         text.Append($"flint_managed_heap_bytes {GC.GetTotalMemory(forceFullCollection: false)}\n");
         Head(text, "flint_resident_bytes", "gauge", "Bytes of memory the process occupies.");
         text.Append($"flint_resident_bytes {Environment.WorkingSet}\n");
+
+        Head(text, "flint_stopping", "gauge", "1 while running requests end and new ones are refused.");
+        text.Append($"flint_stopping {(counters.IsStopping ? 1 : 0)}\n");
+        Head(text, "process_start_time_seconds", "gauge", "When the process started, Unix seconds.");
+        text.Append($"process_start_time_seconds {Started.ToString("F3", CultureInfo.InvariantCulture)}\n");
+        Head(text, "process_cpu_seconds_total", "counter", "Processor time of the process.");
+        text.Append($"process_cpu_seconds_total {Environment.CpuUsage.TotalTime.TotalSeconds.ToString("F3", CultureInfo.InvariantCulture)}\n");
 
         Family(text, "flint_sequences_running", "gauge", "Sequences being computed.", s => s.Running);
         Family(text, "flint_sequences_waiting", "gauge", "Sequences waiting for room.", s => s.Waiting);
@@ -48,6 +84,7 @@ internal sealed class Health(IReadOnlyList<ServedModel> served, ApiCounters coun
         Family(text, "flint_sequences_refused_total", "counter", "Requests refused because the queue was full.", s => s.Refused);
         Durations(text, "flint_queue_seconds", "From submission to the first step.", s => s.QueueTime);
         Durations(text, "flint_first_token_seconds", "From submission to the first token.", s => s.FirstTokenTime);
+        Durations(text, "flint_token_seconds", "From one token of a sequence to its next.", s => s.TokenTime);
         Durations(text, "flint_step_seconds", "Length of a forward pass.", s => s.StepTime);
 
         context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";

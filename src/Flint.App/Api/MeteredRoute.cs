@@ -10,6 +10,14 @@ internal sealed record MeteredRoute(string Path, string IdPrefix, string PromptP
     /// <summary>The API's family, as records name it.</summary>
     public string Dialect { get; init; } = "openai";
 
+    /// <summary>What its requests ask for, as OpenTelemetry's conventions for generative AI name it, or we where they do not.</summary>
+    public string Operation { get; } = Path switch
+    {
+        "/v1/completions" or "/api/generate" => "text_completion",
+        "/v1/embeddings" or "/api/embed" or "/api/embeddings" => "embeddings",
+        _ => Path.EndsWith("_tokens", StringComparison.Ordinal) ? "count_tokens" : "chat",
+    };
+
     /// <summary>Refuses what the server's profile refuses; null where it has none.</summary>
     public Action<JsonFields>? Profile { get; init; }
 }

@@ -112,7 +112,7 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
         bool isCancelled = error is OperationCanceledException;
         var failure = ApiException.From(error, "input");
         if (!isCancelled && failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
-            await Console.Error.WriteLineAsync($"flint: {turn.Meter.Id}: {error}");
+            turn.Meter.Log.Fail("request_failed", "The response failed", turn.Meter.Id, error);
         await Gate.SettleQuietlyAsync(turn.Meter, isCancelled ? Gate.ClientClosedRequest : failure.Status, isCancelled ? "cancelled" : failure.Code ?? failure.Type);
         using var stream = new EventStream(context, begun: true);
         teller.Fail(stream, isCancelled ? null : failure);

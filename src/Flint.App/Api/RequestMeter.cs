@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Flint.App.Accounts;
+using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
 using Flint.Engine;
@@ -21,6 +22,8 @@ internal sealed class RequestMeter
     private readonly Key? _key;
     private readonly IHeaderDictionary _headers;
     private readonly long _start;
+    private readonly MeteredRoute _route;
+    private readonly Activity? _span;
     private readonly UsageRecord _record;
     private readonly List<Sequence> _sequences = [];
     private readonly HashSet<Sequence> _sharing = []; // those whose prompt is another's
@@ -39,12 +42,14 @@ internal sealed class RequestMeter
     /// <param name="id">The id its response will carry.</param>
     /// <param name="route">The route.</param>
     /// <param name="key">The key that pays; null where the server runs without keys.</param>
-    /// <param name="headers">The response's, which tell how far limits are used.</param>
-    public RequestMeter(Metering metering, string id, MeteredRoute route, Key? key, IHeaderDictionary headers)
+    /// <param name="context">The request; headers of its response tell how far limits are used.</param>
+    public RequestMeter(Metering metering, string id, MeteredRoute route, Key? key, HttpContext context)
     {
         _metering = metering;
+        _route = route;
         _key = key;
-        _headers = headers;
+        _headers = context.Response.Headers;
+        _span = metering.Telemetry.Begin(route.Operation, route.Path, context.Request.Headers.TraceParent, context.Request.Headers.TraceState);
         _start = Stopwatch.GetTimestamp();
         _hasRules = metering.Policies.TryFind(key?.Scopes.Policy, out _rules);
         _record = new UsageRecord
@@ -62,6 +67,9 @@ internal sealed class RequestMeter
 
     /// <summary>When the request arrived, Unix seconds.</summary>
     public long Created => _record.Started / 1000;
+
+    /// <summary>Where faults are told.</summary>
+    public ServerLog Log => _metering.Log;
 
     /// <summary>Counts tokens of reasoning.</summary>
     public void CountReasoning(long tokens = 1) => Interlocked.Add(ref _reasoningTokens, tokens);
@@ -248,6 +256,8 @@ internal sealed class RequestMeter
 
         _record.TotalMs = Stopwatch.GetElapsedTime(_start).TotalMilliseconds;
         _metering.Counters.Count(_record);
+        _metering.Log.Request(_record);
+        _metering.Telemetry.End(_span, _route.Operation, _record);
         await _metering.Ledger.RecordAsync(_record, _reservation);
     }
 

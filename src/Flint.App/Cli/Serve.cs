@@ -6,6 +6,7 @@ using System.Runtime.InteropServices;
 using Flint.App.Accounts;
 using Flint.App.Api;
 using Flint.App.Config;
+using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
 
@@ -28,6 +29,9 @@ internal static class Serve
     private static readonly Option<int> Threads = new("--threads") { HelpName = "N", Description = "Threads that compute (default: one per core)." };
     private static readonly Option<bool> NoAuth = new("--no-auth") { Description = "Ask for no key. Only on a loopback address." };
     private static readonly Option<int> Drain = new("--drain") { HelpName = "SECONDS", DefaultValueFactory = _ => 30, Description = "How long running requests may go on after Ctrl+C or SIGTERM." };
+    private static readonly Option<string?> TlsCertificate = new("--tls-cert") { HelpName = "FILE", Description = "Speak HTTPS: the certificate as PEM, with those that it was issued by behind it. Read again when it changes, and at SIGHUP." };
+    private static readonly Option<string?> TlsKey = new("--tls-key") { HelpName = "FILE", Description = "Its private key as PEM, not encrypted." };
+    private static readonly Option<string?> Log = new("--log") { HelpName = "FORM", Description = "text (the default): what an operator must know, in sentences. json: that and every request, a JSON object a line." };
     private static readonly Option<string?> Profile = new("--profile") { HelpName = "NAME", Description = "muse: refuse what Meta's Model API refuses, so that what works here works there." };
     private static readonly Option<string?> ConfigFile = new("--config") { HelpName = "FILE", Description = "A flint.yaml: the server, its models, prices, limits and policies. Options given beside it go before it; SIGHUP has prices, limits and policies read again." };
     private static readonly Option<string?> Data = DataOption.Create();
@@ -36,7 +40,7 @@ internal static class Serve
     /// <summary>The verb.</summary>
     public static Command Create()
     {
-        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, Profile, ConfigFile, Data };
+        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, TlsCertificate, TlsKey, Log, Profile, ConfigFile, Data };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -45,34 +49,37 @@ internal static class Serve
     {
         string? file = parsed.GetValue(ConfigFile);
         ServerConfig config = file is null ? new ServerConfig() : ServerConfig.Load(file);
-        ApiOptions options = ReadOptions(parsed, config);
+        ServerLog log = OpenLog(parsed, config);
+        ApiOptions options = ReadOptions(parsed, config, log);
         string? data = parsed.GetValue(Data) ?? config.Data;
         var store = new Store(data ?? ModelLocator.Home);
         var policies = new Policies();
         config.Apply(store, policies);
         List<ServedModel> models = Load(Choose(parsed, config));
+        using TelemetryExport? export = TelemetryExport.Start(config.Telemetry);
         await using var server = new ApiServer(options, models, store, policies);
         await server.StartAsync();
 
         foreach (ServedModel model in models)
-            Console.Out.WriteLine($"{model.Name}: {model.Description}");
+            log.Tell("model", $"{model.Name}: {model.Description}");
         if (options.RequireKeys && !new Accounts.Keys(store, TimeProvider.System).Any())
-            Console.Out.WriteLine("No key exists yet; requests need one. To make it: flint keys create --name NAME" + (data is null ? "" : $" --data {data}"));
-        Console.Out.WriteLine($"Listening at {server.Address}");
-        Console.Out.Flush();
+            log.Tell("no_key", "No key exists yet; requests need one. To make it: flint keys create --name NAME" + (data is null ? "" : $" --data {data}"));
+        log.Tell("listening", $"Listening at {server.Address}");
 
         // The first signal drains; a second one ends the wait.
         using var stop = new SemaphoreSlim(0);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Take);
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Take);
-        using PosixSignalRegistration? hangup = file is null ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+        using PosixSignalRegistration? hangup = file is null && options.Certificates is null ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
         {
             signal.Cancel = true;
-            Reload(file, store, policies);
+            options.Certificates?.Reload();
+            if (file is not null)
+                Reload(file, store, policies, log);
         });
         await stop.WaitAsync();
         int seconds = IsGiven(parsed, Drain) ? parsed.GetValue(Drain) : config.DrainSeconds ?? parsed.GetValue(Drain);
-        Console.Error.WriteLine($"flint: stopping; running requests have {seconds} s (again to stop now)");
+        log.Tell("stopping", $"Stopping; running requests have {seconds} s (again to stop now).");
         using var hurry = new CancellationTokenSource(TimeSpan.FromSeconds(seconds));
         Task again = stop.WaitAsync(hurry.Token).ContinueWith(_ => hurry.Cancel(), TaskScheduler.Default);
         await server.StopAsync(hurry.Token);
@@ -86,26 +93,43 @@ internal static class Serve
     }
 
     // A file that is wrong changes nothing.
-    private static void Reload(string file, Store store, Policies policies)
+    private static void Reload(string file, Store store, Policies policies, ServerLog log)
     {
         lock (Reloading)
         {
             try
             {
                 ServerConfig.Load(file).Apply(store, policies);
-                Console.Out.WriteLine($"{file} was read again: its policies, prices and limits hold from now on.");
-                Console.Out.Flush();
+                log.Tell("reloaded", $"{file} was read again: its policies, prices and limits hold from now on.");
             }
             catch (Exception error) when (error is FlintException or IOException or UnauthorizedAccessException or DbException)
             {
-                Console.Error.WriteLine($"flint: {error.Message}; the policies in force stay.");
+                log.Fail("not_reloaded", $"{error.Message}; the policies in force stay.");
             }
         }
     }
 
     private static bool IsGiven(ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
 
-    private static ApiOptions ReadOptions(ParseResult parsed, ServerConfig config)
+    private static ServerLog OpenLog(ParseResult parsed, ServerConfig config)
+    {
+        string form = parsed.GetValue(Log) ?? config.Log ?? ServerConfig.PlainText;
+        if (form is not (ServerConfig.PlainText or ServerConfig.Json))
+            throw FlintException.Caller("invalid_log", $"--log takes {ServerConfig.PlainText} or {ServerConfig.Json}, not '{form}'.");
+        return ServerLog.OnConsole(isJson: form == ServerConfig.Json);
+    }
+
+    // The files of the command line, together, go before those of the configuration.
+    private static Certificates? OpenCertificates(ParseResult parsed, ServerConfig config, ServerLog log)
+    {
+        string? certificate = parsed.GetValue(TlsCertificate), key = parsed.GetValue(TlsKey);
+        if ((certificate is null) != (key is null))
+            throw FlintException.Caller("conflicting_options", "--tls-cert and --tls-key belong together.");
+        (certificate, key) = certificate is null ? (config.TlsCertificate, config.TlsKey) : (certificate, key);
+        return certificate is null ? null : new Certificates(certificate, key!, log);
+    }
+
+    private static ApiOptions ReadOptions(ParseResult parsed, ServerConfig config, ServerLog log)
     {
         string host = parsed.GetValue(Host)!;
         IPAddress? address = host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? IPAddress.Loopback : null;
@@ -124,6 +148,8 @@ internal static class Serve
             Port = IsGiven(parsed, Port) ? parsed.GetValue(Port) : config.Port ?? parsed.GetValue(Port),
             RequireKeys = !parsed.GetValue(NoAuth) && config.RequireKeys,
             IsMuse = profile is not null || config.IsMuse,
+            Certificates = OpenCertificates(parsed, config, log),
+            Log = log,
         };
     }
 

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
+using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
 
@@ -17,6 +18,12 @@ internal sealed record ServerConfig
 {
     /// <summary>The profile that refuses what Meta's Model API refuses.</summary>
     public const string Muse = "muse";
+
+    /// <summary>The log of one JSON object a line.</summary>
+    public const string Json = "json";
+
+    /// <summary>The log of plain sentences.</summary>
+    public const string PlainText = "text";
 
     /// <summary>Most models.</summary>
     public const int MaxModels = 64;
@@ -35,6 +42,18 @@ internal sealed record ServerConfig
 
     /// <summary>Seconds that running requests may go on when the server stops; null where the file names none.</summary>
     public int? DrainSeconds { get; init; }
+
+    /// <summary>The file of the certificate; null for a server that speaks plain HTTP.</summary>
+    public string? TlsCertificate { get; init; }
+
+    /// <summary>The file of its key; null where that is.</summary>
+    public string? TlsKey { get; init; }
+
+    /// <summary>The form of the log; null where the file names none.</summary>
+    public string? Log { get; init; }
+
+    /// <summary>Where traces and metrics go.</summary>
+    public TelemetryOptions Telemetry { get; init; } = TelemetryOptions.OfEnvironment;
 
     /// <summary>The directory of the accounts; null for the usual one.</summary>
     public string? Data { get; init; }
@@ -123,6 +142,9 @@ internal sealed record ServerConfig
         bool requireKeys = listen?.Flag("require_keys", true) ?? true;
         if (!requireKeys && address is not null && !IPAddress.IsLoopback(address))
             listen!.Report("require_keys", $"a server without keys listens only on a loopback address, not on {address}");
+        string? certificate = listen?.Text("tls_cert"), key = listen?.Text("tls_key");
+        if ((certificate is null) != (key is null))
+            listen!.Report(certificate is null ? "tls_key" : "tls_cert", "listen.tls_cert and listen.tls_key belong together");
         return new ServerConfig
         {
             Host = address,
@@ -130,12 +152,29 @@ internal sealed record ServerConfig
             RequireKeys = requireKeys,
             IsMuse = listen?.Choice("profile", "open", Muse) == Muse,
             DrainSeconds = (int?)listen?.OptionalInteger("drain_seconds", 0, 86_400),
+            TlsCertificate = certificate is null ? null : At(certificate),
+            TlsKey = key is null ? null : At(key),
+            Log = root.Choice("log", PlainText, Json),
+            Telemetry = ReadTelemetry(root),
             Data = root.Text("data") is { } data ? At(data) : null,
             Models = ReadModels(root, At),
             Prices = ReadPrices(root),
             Limits = ReadLimits(root),
             Policies = PolicyReader.Read(root, At),
         };
+    }
+
+    private static TelemetryOptions ReadTelemetry(YamlSection root)
+    {
+        YamlSection? section = root.Section("telemetry");
+        string? endpoint = section?.Text("otlp_endpoint");
+        bool isHttp = section?.Choice("otlp_protocol", "grpc", "http/protobuf") == "http/protobuf";
+        if (endpoint is null)
+            return TelemetryOptions.OfEnvironment;
+        if (Uri.TryCreate(endpoint, UriKind.Absolute, out Uri? address) && address.Scheme is "http" or "https")
+            return new TelemetryOptions(address, isHttp);
+        section!.Report("otlp_endpoint", $"telemetry.otlp_endpoint is '{endpoint}'; expected an address such as http://localhost:4317");
+        return TelemetryOptions.OfEnvironment;
     }
 
     private static List<ModelConfig> ReadModels(YamlSection root, Func<string, string> at)

@@ -88,6 +88,16 @@ public sealed class Engine : IDisposable
     /// <summary>The most tokens of a sequence, prompt and output together: the model's context length, or what the pool holds if less.</summary>
     public int ContextLength => (int)Math.Min(_forward.ContextLength, (long)Pool.Pages * KvPool.PageTokens);
 
+    /// <summary>The fault of its own that the engine stopped on, after which it takes no more requests; null while it works.</summary>
+    public FlintException? Fault
+    {
+        get
+        {
+            lock (_gate)
+                return _closed is { Code: "engine_failed" } ? _closed : null;
+        }
+    }
+
     internal KvPool Pool { get; }
 
     internal TokenTable Table { get; }
@@ -378,12 +388,18 @@ public sealed class Engine : IDisposable
         if (finish != FinishReason.Error)
         {
             Statistics.OutputTokens++;
+            long now = _time.GetTimestamp();
             if (sequence.OutputTokens == 1)
             {
-                TimeSpan time = _time.GetElapsedTime(sequence.SubmittedAt);
+                TimeSpan time = _time.GetElapsedTime(sequence.SubmittedAt, now);
                 sequence.SetFirstTokenTime(time);
                 Statistics.FirstTokenTime.Record(time);
             }
+            else
+            {
+                Statistics.TokenTime.Record(_time.GetElapsedTime(sequence.LastTokenAt, now));
+            }
+            sequence.LastTokenAt = now;
         }
         if (finish is { } reason)
             End(sequence, reason);

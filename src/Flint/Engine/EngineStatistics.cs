@@ -64,6 +64,9 @@ public sealed class EngineStatistics
     /// <summary>From submission to the first token.</summary>
     public Histogram FirstTokenTime { get; } = new();
 
+    /// <summary>From one token of a sequence to its next.</summary>
+    public Histogram TokenTime { get; } = new();
+
     /// <summary>From one forward pass's start to its end.</summary>
     public Histogram StepTime { get; } = new();
 

@@ -170,6 +170,9 @@ public sealed class Sequence
 
     internal long SubmittedAt { get; init; }
 
+    /// <summary>When its last token was drawn.</summary>
+    internal long LastTokenAt { get; set; }
+
     internal bool CancelRequested => Volatile.Read(ref _cancelRequested) != 0;
 
     /// <summary>Prompt and generated tokens.</summary>

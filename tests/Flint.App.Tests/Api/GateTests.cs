@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
 using Flint.App.Api;
+using Flint.App.Serving;
 
 namespace Flint.App.Tests.Api;
 
@@ -65,6 +66,15 @@ public sealed class GateTests : IAsyncLifetime
         Assert.Contains("flint_requests_total{route=\"/v1/completions\",status=\"200\"} 1\n", metrics, StringComparison.Ordinal);
         Assert.Contains("flint_output_tokens_total{model=\"tiny\"} 2\n", metrics, StringComparison.Ordinal);
         Assert.DoesNotContain("sk-flint", metrics, StringComparison.Ordinal);
+        foreach (string name in (string[])[
+            "flint_requests_total", "flint_requests_in_flight", "flint_stopping", "flint_resident_bytes", "process_start_time_seconds", "process_cpu_seconds_total",
+            "flint_sequences_running", "flint_sequences_waiting", "flint_sequences_refused_total", "flint_kv_pages", "flint_kv_pages_free", "flint_kv_pages_cached",
+            "flint_prompt_tokens_total", "flint_cached_tokens_total", "flint_preemptions_total", "flint_queue_seconds_count", "flint_step_seconds_sum"])
+            Assert.Contains($"\n{name}", metrics, StringComparison.Ordinal);
+        // Two tokens: one first, one from the first to the second.
+        Assert.Contains("flint_first_token_seconds_count{model=\"tiny\"} 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("flint_token_seconds_count{model=\"tiny\"} 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("flint_token_seconds_bucket{model=\"tiny\",le=\"+Inf\"} 1\n", metrics, StringComparison.Ordinal);
         foreach (string line in metrics.TrimEnd('\n').Split('\n'))
             Assert.Matches(@"^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+=""[^""]*""(,[a-z]+=""[^""]*"")*\})? [0-9.eE+-]+)$", line);
     }
@@ -161,5 +171,28 @@ public sealed class GateTests : IAsyncLifetime
         string id = (string)JsonNode.Parse(await response.Content.ReadAsStringAsync())!["id"]!;
         Assert.Equal(id, Assert.Single(response.Headers.GetValues("x-request-id")));
         Assert.Equal(id, Assert.Single(_server.Records()).RequestId);
+    }
+
+    [Fact]
+    public async Task While_it_stops_only_probes_are_answered()
+    {
+        await using TestServer server = await TestServer.StartAsync(new ServingOptions { ContextLength = 1 << 18 });
+        using HttpClient probe = server.NewClient();
+        Assert.Equal("""{"status":"ready"}""", await probe.GetStringAsync("/ready"));
+        HttpResponseMessage running = await server.PostAsync("/v1/completions", """{"model": "tiny", "prompt": "hello", "max_tokens": 250000, "ignore_eos": true, "stream": true}""");
+        Assert.True(running.IsSuccessStatusCode);
+        Task stopped = server.StopAsync(CancellationToken.None);
+        using HttpResponseMessage refused = await server.PostAsync("/v1/completions", """{"model": "tiny", "prompt": "hello"}""");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+        Assert.Equal(("5", true), (Assert.Single(refused.Headers.GetValues("Retry-After")), refused.Headers.ConnectionClose));
+        Assert.Equal("server_stopping", (string?)TestServer.ErrorOf(await refused.Content.ReadAsStringAsync())["code"]);
+        using HttpResponseMessage ready = await probe.GetAsync("/ready");
+        Assert.Equal((HttpStatusCode.ServiceUnavailable, """{"status":"stopping"}"""), (ready.StatusCode, await ready.Content.ReadAsStringAsync()));
+        Assert.Equal("""{"status":"ok"}""", await probe.GetStringAsync("/health"));
+        Assert.Contains("flint_stopping 1\n", await probe.GetStringAsync("/metrics"), StringComparison.Ordinal);
+        Assert.False(stopped.IsCompleted);
+        running.Dispose();
+        await stopped;
+        Assert.Equal(499, Assert.Single(server.Records()).Status); // the one that ran; what was refused never came in
     }
 }

@@ -37,10 +37,12 @@ internal sealed class TestServer : IAsyncDisposable
 
     internal Uri Address => _server.Address;
 
+    internal ApiServer Server => _server;
+
     /// <summary>A client that sends the key.</summary>
     internal HttpClient Client { get; }
 
-    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false, Policies? policies = null)
+    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false, Policies? policies = null, Func<ApiOptions, ApiOptions>? adjust = null)
     {
         var folder = new TemporaryFolder();
         string path = folder.File("tiny.gguf");
@@ -48,7 +50,8 @@ internal sealed class TestServer : IAsyncDisposable
         var store = new Store(folder.Path);
         (_, string secret) = new Keys(store, time ?? TimeProvider.System).Create("test");
         ServedModel model = ServedModel.Load(path, ModelName, (options ?? new ServingOptions()) with { Threads = 1 });
-        var server = new ApiServer(new ApiOptions { Port = 0, RequireKeys = requireKeys, IsMuse = muse }, [model], store, policies, time);
+        var listen = new ApiOptions { Port = 0, RequireKeys = requireKeys, IsMuse = muse };
+        var server = new ApiServer(adjust?.Invoke(listen) ?? listen, [model], store, policies, time);
         await server.StartAsync();
         return new TestServer(folder, store, model, server, secret);
     }

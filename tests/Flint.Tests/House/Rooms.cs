@@ -24,15 +24,16 @@ internal static class Rooms
     internal static readonly Dictionary<string, string[]> App = new()
     {
         ["Accounts"] = [],
+        ["Operations"] = ["Accounts"],
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Policy"] = [],
-        ["Config"] = [.. AllOfEngine, "Accounts", "Policy", "Serving"],
-        ["Api"] = [.. AllOfEngine, "Accounts", "Policy", "Serving"],
+        ["Config"] = [.. AllOfEngine, "Accounts", "Operations", "Policy", "Serving"],
+        ["Api"] = [.. AllOfEngine, "Accounts", "Operations", "Policy", "Serving"],
         ["Nano"] = [.. AllOfEngine],
         ["Pictures"] = [],
         ["Recipes"] = [.. AllOfEngine, "Config", "Serving", "Nano", "Pictures"],
         ["Eval"] = [.. AllOfEngine, "Serving", "Nano", "Pictures"],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Policy", "Config", "Serving", "Nano", "Eval", "Recipes"],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Operations", "Policy", "Config", "Serving", "Nano", "Eval", "Recipes"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>
