@@ -38,6 +38,10 @@ public sealed record KeyScopes
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Policy { get; init; }
 
+    /// <summary>Whether it opens the admin API, and with it nothing else.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Admin { get; init; }
+
     /// <summary>Reads what <see cref="ToString"/> wrote.</summary>
     public static KeyScopes Parse(string json) => json == "{}" ? All : JsonSerializer.Deserialize(json, ScopesJson.Default.KeyScopes)!;
 
@@ -47,10 +51,10 @@ public sealed record KeyScopes
     /// <inheritdoc/>
     public bool Equals(KeyScopes? other) =>
         other is not null && Tools == other.Tools && Models.SequenceEqual(other.Models) && Routes.SequenceEqual(other.Routes)
-        && Modes.SequenceEqual(other.Modes) && Addresses.SequenceEqual(other.Addresses) && Policy == other.Policy;
+        && Modes.SequenceEqual(other.Modes) && Addresses.SequenceEqual(other.Addresses) && Policy == other.Policy && Admin == other.Admin;
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Models.Count, Routes.Count, Modes.Count, Tools, Addresses.Count, Policy);
+    public override int GetHashCode() => HashCode.Combine(Models.Count, Routes.Count, Modes.Count, Tools, Addresses.Count, Policy, Admin);
 
     /// <summary>Checks that every entry can be understood.</summary>
     /// <exception cref="FlintException">Caller: one cannot, or a list is too long.</exception>
@@ -66,6 +70,8 @@ public sealed record KeyScopes
 
         if (Policy is { } policy && (policy.Length is 0 or > MaxEntryLength || policy.Any(char.IsControl)))
             throw FlintException.Caller("invalid_scope", $"The name of a policy has 1 to {MaxEntryLength} printable characters.");
+        if (Admin && (Models.Count + Modes.Count > 0 || !Tools || Policy is not null))
+            throw FlintException.Caller("invalid_scope", "A key for the admin API opens no model: it has no scopes 'models', 'modes', 'tools' and 'policy'.");
         foreach (string route in Routes)
         {
             if (route[0] != '/')

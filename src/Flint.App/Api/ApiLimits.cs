@@ -78,6 +78,9 @@ internal static class ApiLimits
     /// <summary>Bytes of the events of such a response that are kept for its listeners.</summary>
     public const int MaxBackgroundEvents = 16 * 1024 * 1024;
 
+    /// <summary>Records that the admin API tells at once.</summary>
+    public const int MaxRecords = 1000;
+
     /// <summary>Items of one page of a list.</summary>
     public const int MaxPage = 100;
 }

@@ -70,6 +70,7 @@ public sealed class ApiServer : IAsyncDisposable
         _app.MapGet("/health", health.HealthAsync);
         _app.MapGet("/ready", health.ReadyAsync);
         _app.MapGet("/metrics", health.MetricsAsync);
+        new AdminApi(store, time, options.Log).Map(_app);
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
         v1.MapGet("/models/{**id}", list.GetAsync);
@@ -100,6 +101,9 @@ public sealed class ApiServer : IAsyncDisposable
     /// <summary>Where it listens, once started.</summary>
     /// <exception cref="FlintException">It never listened.</exception>
     public Uri Address => _address ?? throw new FlintException(FaultSide.Bug, "not_listening", "The server has no address before it is started.");
+
+    /// <summary>All its routes.</summary>
+    internal IReadOnlyList<RouteEndpoint> Routes => [.. ((IEndpointRouteBuilder)_app).DataSources.SelectMany(source => source.Endpoints).OfType<RouteEndpoint>()];
 
     /// <summary>Its traces and metrics.</summary>
     internal Telemetry Telemetry => _telemetry;

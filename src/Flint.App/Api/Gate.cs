@@ -47,7 +47,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
                     throw ApiException.Stopping();
             }
 
-            Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
+            Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) || AdminApi.IsMeant(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
             if (key is not null)
                 context.Features.Set(key); // for what belongs to one key alone
             if (route is not null)
@@ -135,6 +135,8 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
     {
         if (keys is null)
         {
+            if (AdminApi.IsMeant(request))
+                throw ApiException.Request(StatusCodes.Status403Forbidden, "admin_needs_keys", "The admin API is closed on a server without keys.");
             AdmitLocal(request);
             return null;
         }
@@ -143,6 +145,10 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
         (Key? key, KeyState state) = keys.Check(secret);
         if (state != KeyState.Works || key is null)
             throw NoEntry(state, secret);
+        if (AdminApi.IsMeant(request) && !key.Scopes.Admin)
+            throw ApiException.Request(StatusCodes.Status403Forbidden, "missing_scope", "This API key may not use the admin API: its scope 'admin' is not set. Such a key is made by flint keys create --admin.");
+        if (!AdminApi.IsMeant(request) && key.Scopes.Admin)
+            throw ApiException.Request(StatusCodes.Status403Forbidden, "missing_scope", "This API key is for the admin API and opens nothing else: its scope 'admin' is set.");
         if (!key.Scopes.AllowsAddress(request.HttpContext.Connection.RemoteIpAddress))
             throw RequestMeter.MissingScope("addresses", $"the address {request.HttpContext.Connection.RemoteIpAddress}", key.Scopes.Addresses);
         if (!key.Scopes.AllowsRoute(path))

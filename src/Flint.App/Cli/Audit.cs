@@ -69,7 +69,7 @@ internal static class Audit
         WriteId("key_id", entry.Record.KeyId);
         WriteId("project_id", entry.Record.ProjectId);
         WriteId("organization_id", entry.Record.OrganizationId);
-        UsageJson.Write(writer, entry);
+        AccountsJson.WriteRecord(writer, entry);
         writer.WriteString("hash", Convert.ToHexStringLower(entry.Hash));
         writer.WriteEndObject();
 

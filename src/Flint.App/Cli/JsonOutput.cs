@@ -13,13 +13,4 @@ internal static class JsonOutput
             write(writer);
         output.WriteByte((byte)'\n');
     }
-
-    /// <summary>Writes a moment of Unix milliseconds, or null.</summary>
-    internal static void WriteTime(this Utf8JsonWriter writer, string name, long? milliseconds)
-    {
-        if (milliseconds is long at)
-            writer.WriteString(name, DateTimeOffset.FromUnixTimeMilliseconds(at));
-        else
-            writer.WriteNull(name);
-    }
 }

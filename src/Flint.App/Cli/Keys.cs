@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Flint.App.Accounts;
 using Flint.App.Serving;
 
@@ -33,14 +32,15 @@ internal static class Keys
         Option<string?> addresses = List("--addresses", "Networks its requests may come from, such as 10.0.0.0/8 or 2001:db8::/32. Default: all.");
         var noTools = new Option<bool>("--no-tools") { Description = "Whether its requests may not offer tools." };
         var policy = new Option<string?>("--policy") { HelpName = "NAME", Description = "Policy that its requests and answers must keep to, as the server's flint.yaml names it (default: the server's default)." };
+        var admin = new Option<bool>("--admin") { Description = "Make a key for the admin API, which opens that and nothing else. Only --expires, --routes and --addresses go with it." };
         Option<string?> data = DataOption.Create();
-        var command = new Command("create", "Make a key. It is printed once, alone on standard output, and cannot be shown again.") { name, project, expires, models, routes, modes, addresses, noTools, policy, data };
+        var command = new Command("create", "Make a key. It is printed once, alone on standard output, and cannot be shown again.") { name, project, expires, models, routes, modes, addresses, noTools, policy, admin, data };
         command.SetAction(parsed =>
         {
             Store store = DataOption.Open(parsed, data);
             var scopes = new KeyScopes
             {
-                Models = Entries(parsed, models), Routes = Entries(parsed, routes), Modes = Entries(parsed, modes), Addresses = Entries(parsed, addresses), Tools = !parsed.GetValue(noTools), Policy = parsed.GetValue(policy),
+                Models = Entries(parsed, models), Routes = Entries(parsed, routes), Modes = Entries(parsed, modes), Addresses = Entries(parsed, addresses), Tools = !parsed.GetValue(noTools), Policy = parsed.GetValue(policy), Admin = parsed.GetValue(admin),
             };
             if (scopes.Modes.FirstOrDefault(mode => ModePlan.Find(mode) is null) is { } unknown)
                 throw FlintException.Caller("invalid_mode", $"--modes takes {string.Join(", ", ModePlan.Names)}, not '{unknown}'.");
@@ -69,7 +69,7 @@ internal static class Keys
                     foreach (Key key in keys)
                     {
                         writer.WriteStartObject();
-                        WriteFields(writer, key);
+                        AccountsJson.WriteKey(writer, key);
                         writer.WriteEndObject();
                     }
 
@@ -94,7 +94,12 @@ internal static class Keys
             Store store = DataOption.Open(parsed, data);
             Key key = Open(store).Get(Named(parsed.GetValue(handle)!));
             if (parsed.GetValue(json))
-                JsonOutput.Write(writer => WriteWhole(writer, store, key));
+                JsonOutput.Write(writer =>
+                {
+                    writer.WriteStartObject();
+                    AccountsJson.WriteWhole(writer, store, key, Open(store).Secrets(key));
+                    writer.WriteEndObject();
+                });
             else
                 ShowText(store, key);
             return 0;
@@ -189,57 +194,13 @@ internal static class Keys
         Console.Out.WriteLine($"{key.Name} ({key.Organization}/{key.Project}): {State(key)}, made {TextTable.Time(key.Created)}");
         foreach (KeySecret secret in Open(store).Secrets(key))
             Console.Out.WriteLine($"secret {secret.Prefix}… of {TextTable.Time(secret.Created)}{(secret.Expires is long end ? ", ends " + TextTable.Time(end) : "")}");
-        foreach ((string name, IReadOnlyList<string> list) in Scopes(key))
+        foreach ((string name, IReadOnlyList<string> list) in AccountsJson.Scopes(key))
             Console.Out.WriteLine($"{name}: {(list.Count == 0 ? "all" : string.Join(", ", list))}");
+        if (key.Scopes.Admin)
+            Console.Out.WriteLine("opens the admin API alone");
         Console.Out.WriteLine($"tools: {(key.Scopes.Tools ? "yes" : "no")}");
         Console.Out.WriteLine($"policy: {key.Scopes.Policy ?? "the server's default"}");
         Console.Out.WriteLine();
         LimitOptions.Show(store, new Owner(OwnerKind.Key, key.Id));
-    }
-
-    private static (string Name, IReadOnlyList<string> List)[] Scopes(Key key) =>
-        [("models", key.Scopes.Models), ("routes", key.Scopes.Routes), ("modes", key.Scopes.Modes), ("addresses", key.Scopes.Addresses)];
-
-    private static void WriteWhole(Utf8JsonWriter writer, Store store, Key key)
-    {
-        writer.WriteStartObject();
-        WriteFields(writer, key);
-        writer.WriteStartArray("secrets");
-        foreach (KeySecret secret in Open(store).Secrets(key))
-        {
-            writer.WriteStartObject();
-            writer.WriteString("prefix", secret.Prefix);
-            writer.WriteTime("created", secret.Created);
-            writer.WriteTime("expires", secret.Expires);
-            writer.WriteEndObject();
-        }
-
-        writer.WriteEndArray();
-        LimitOptions.Write(writer, store, new Owner(OwnerKind.Key, key.Id));
-        writer.WriteEndObject();
-    }
-
-    private static void WriteFields(Utf8JsonWriter writer, Key key)
-    {
-        writer.WriteString("name", key.Name);
-        writer.WriteString("prefix", key.Prefix);
-        writer.WriteString("project", key.Project);
-        writer.WriteString("organization", key.Organization);
-        writer.WriteTime("created", key.Created);
-        writer.WriteTime("expires", key.Expires);
-        writer.WriteTime("disabled", key.Disabled);
-        writer.WriteTime("revoked", key.Revoked);
-        writer.WriteStartObject("scopes");
-        foreach ((string name, IReadOnlyList<string> list) in Scopes(key))
-        {
-            writer.WriteStartArray(name);
-            foreach (string entry in list)
-                writer.WriteStringValue(entry);
-            writer.WriteEndArray();
-        }
-
-        writer.WriteBoolean("tools", key.Scopes.Tools);
-        writer.WriteString("policy", key.Scopes.Policy);
-        writer.WriteEndObject();
     }
 }

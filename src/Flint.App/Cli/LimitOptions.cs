@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Globalization;
-using System.Text.Json;
 using Flint.App.Accounts;
 
 namespace Flint.App.Cli;
@@ -43,65 +42,15 @@ internal sealed class LimitOptions
 
     /// <summary>Prints an owner's limits and how far they are used.</summary>
     internal static void Show(Store store, Owner owner) =>
-        TextTable.Write(Console.Out, ["LIMIT", "USED", "RESERVED", "OF"], Rows(store, owner).Select(row => new[]
+        TextTable.Write(Console.Out, ["LIMIT", "USED", "RESERVED", "OF"], LimitState.Of(store, owner).Select(row => new[]
         {
             row.Name.Replace('_', ' '), row.Text(row.Used), row.Text(row.Reserved), row.Limit is long limit ? row.Text(limit) : "-",
         }));
-
-    /// <summary>Writes them as a JSON object, a property each.</summary>
-    internal static void Write(Utf8JsonWriter writer, Store store, Owner owner)
-    {
-        writer.WriteStartObject("limits");
-        foreach (Row row in Rows(store, owner))
-        {
-            writer.WriteStartObject(row.Name);
-            WriteAmount(writer, row, "limit", row.Limit);
-            WriteAmount(writer, row, "used", row.Used);
-            WriteAmount(writer, row, "reserved", row.Reserved);
-            writer.WriteEndObject();
-        }
-
-        writer.WriteEndObject();
-    }
-
-    private sealed record Row(string Name, long? Limit, long Used, long Reserved, bool IsMoney = false)
-    {
-        public string Text(long amount) => IsMoney ? Money.Text(amount) : amount.ToString(CultureInfo.InvariantCulture);
-    }
 
     private Option<string?>[] All => [_requests, _tokens, _concurrent, _dailyTokens, _monthlyTokens, _dailyCost, _monthlyCost];
 
     private static Option<string?> Make(string name, string value, string description) =>
         new(name) { HelpName = value, Description = $"{description} '{None}' lifts it." };
-
-    private static void WriteAmount(Utf8JsonWriter writer, Row row, string name, long? amount)
-    {
-        if (amount is not long value)
-        {
-            writer.WriteNull(name);
-            return;
-        }
-
-        writer.WritePropertyName(name);
-        writer.WriteRawValue(row.Text(value));
-    }
-
-    private static Row[] Rows(Store store, Owner owner)
-    {
-        Limits limits = Limits.Of(store, owner);
-        Spending[] spent = Spending.Of(store, owner, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
-        (Spending now, Spending minute, Spending day, Spending month) = (spent[0], spent[1], spent[2], spent[3]);
-        return
-        [
-            new("requests_per_minute", limits.RequestsPerMinute, minute.Requests, 0),
-            new("tokens_per_minute", limits.TokensPerMinute, minute.SettledTokens, minute.ReservedTokens),
-            new("concurrent_requests", limits.ConcurrentRequests, now.Requests, 0),
-            new("daily_tokens", limits.DailyTokens, day.SettledTokens, day.ReservedTokens),
-            new("monthly_tokens", limits.MonthlyTokens, month.SettledTokens, month.ReservedTokens),
-            new("daily_cost", limits.DailyCost, day.SettledCost, day.ReservedCost, IsMoney: true),
-            new("monthly_cost", limits.MonthlyCost, month.SettledCost, month.ReservedCost, IsMoney: true),
-        ];
-    }
 
     private Limits Apply(ParseResult parsed, Limits limits) => new()
     {

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text.Json;
 using Flint.App.Accounts;
 
 namespace Flint.App.Cli;
@@ -10,7 +9,6 @@ internal static class Usage
     private const int RecordsShown = 20;
 
     private static readonly string[] Owners = ["key", "project", "org"];
-    private static readonly string[] Arrays = ["keys", "projects", "organizations"];
 
     /// <summary>The verb.</summary>
     public static Command Create()
@@ -35,7 +33,12 @@ internal static class Usage
             };
             IReadOnlyList<UsageTotal> totals = Ledger.Totals(store, filter, owner);
             if (parsed.GetValue(json))
-                JsonOutput.Write(writer => WriteJson(writer, Arrays[(int)owner], totals, Ledger.Records(store, filter)));
+                JsonOutput.Write(writer =>
+                {
+                    writer.WriteStartObject();
+                    AccountsJson.WriteUsage(writer, owner, totals, Ledger.Records(store, filter));
+                    writer.WriteEndObject();
+                });
             else
                 WriteText(owner, totals, Ledger.Records(store, filter, RecordsShown));
             return 0;
@@ -71,46 +74,4 @@ internal static class Usage
         OwnerKind.Project => total.Project is null ? null : $"{total.Organization}/{total.Project}",
         _ => total.Organization,
     } ?? "(no key)";
-
-    private static void WriteJson(Utf8JsonWriter writer, string array, IReadOnlyList<UsageTotal> totals, IReadOnlyList<UsageEntry> records)
-    {
-        writer.WriteStartObject();
-        writer.WriteStartArray(array);
-        foreach (UsageTotal total in totals)
-        {
-            writer.WriteStartObject();
-            if (array == Arrays[0])
-            {
-                writer.WriteString("key", total.Key);
-                writer.WriteString("prefix", total.Prefix);
-            }
-
-            if (array != Arrays[2])
-                writer.WriteString("project", total.Project);
-            writer.WriteString("organization", total.Organization);
-            writer.WriteNumber("requests", total.Requests);
-            writer.WriteNumber("failed", total.Failed);
-            writer.WriteNumber("prompt_tokens", total.PromptTokens);
-            writer.WriteNumber("cached_tokens", total.CachedTokens);
-            writer.WriteNumber("output_tokens", total.OutputTokens);
-            writer.WriteNumber("reasoning_tokens", total.ReasoningTokens);
-            writer.WriteNumber("discarded_tokens", total.DiscardedTokens);
-            writer.WriteNumber("cost_micros", total.Cost);
-            writer.WriteNumber("cpu_ms", Math.Round(total.CpuMs, 3));
-            writer.WriteNumber("total_ms", Math.Round(total.TotalMs, 3));
-            writer.WriteEndObject();
-        }
-
-        writer.WriteEndArray();
-        writer.WriteStartArray("records");
-        foreach (UsageEntry entry in records)
-        {
-            writer.WriteStartObject();
-            UsageJson.Write(writer, entry, decimals: 3);
-            writer.WriteEndObject();
-        }
-
-        writer.WriteEndArray();
-        writer.WriteEndObject();
-    }
 }

@@ -26,10 +26,11 @@ public sealed class ServerLog(bool isJson, TextWriter output, TextWriter errors,
     /// <summary>Tells what is in order.</summary>
     /// <param name="name">The event's name.</param>
     /// <param name="message">A sentence.</param>
-    public void Tell(string name, string message)
+    /// <param name="requestId">The request that it comes of; null for none.</param>
+    public void Tell(string name, string message, string? requestId = null)
     {
         if (isJson)
-            Write("info", name, null, writer => writer.WriteString("message"u8, message));
+            Write("info", name, requestId, writer => writer.WriteString("message"u8, message));
         else
             Write(output, message);
     }

@@ -1,15 +1,10 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
-using System.Net;
 using System.Text;
 using Flint.App.Accounts;
 using Flint.App.Operations;
 using Flint.App.Tests.Api;
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
-using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace Flint.App.Tests.Operations;
 
@@ -106,27 +101,23 @@ public sealed class TelemetryTests
     [InlineData(false)]
     public async Task A_collector_gets_traces_and_metrics_over_otlp(bool http)
     {
-        var received = new ConcurrentQueue<(string Path, string Body)>();
-        await using WebApplication collector = await CollectAsync(received, http ? HttpProtocols.Http1 : HttpProtocols.Http2);
+        await using Collector collector = await Collector.StartAsync(http);
         string secret;
-        using (TelemetryExport export = TelemetryExport.Start(new TelemetryOptions(new Uri(collector.Urls.Single()), http))!)
+        using (TelemetryExport export = TelemetryExport.Start(new TelemetryOptions(collector.Address, http))!)
         {
             await using TestServer server = await TestServer.StartAsync();
             secret = server.Secret;
             await server.AnswerAsync("/v1/completions", Completion);
         }
 
-        // Protobuf has its strings in plain.
-        string traces = string.Concat(received.Where(one => one.Path.Contains("race", StringComparison.Ordinal)).Select(one => one.Body));
-        string metrics = string.Concat(received.Where(one => one.Path.Contains("etrics", StringComparison.Ordinal)).Select(one => one.Body));
         foreach (string expected in (string[])["text_completion tiny", "gen_ai.usage.output_tokens", "service.name", "first_token"])
-            Assert.Contains(expected, traces, StringComparison.Ordinal);
+            Assert.Contains(expected, collector.Traces, StringComparison.Ordinal);
         foreach (string expected in (string[])["gen_ai.server.time_to_first_token", "gen_ai.client.token.usage", "service.name"])
-            Assert.Contains(expected, metrics, StringComparison.Ordinal);
+            Assert.Contains(expected, collector.Metrics, StringComparison.Ordinal);
         foreach (string hidden in (string[])["tale that nobody", secret[9..]])
-            Assert.DoesNotContain(hidden, traces + metrics, StringComparison.Ordinal);
+            Assert.DoesNotContain(hidden, collector.Traces + collector.Metrics, StringComparison.Ordinal);
         if (http)
-            Assert.All(received, one => Assert.Contains(one.Path, (string[])["/v1/traces", "/v1/metrics"]));
+            Assert.All(collector.Paths, path => Assert.Contains(path, (string[])["/v1/traces", "/v1/metrics"]));
     }
 
     [Fact]
@@ -134,26 +125,5 @@ public sealed class TelemetryTests
     {
         Assert.SkipWhen(Environment.GetEnvironmentVariables().Keys.Cast<string>().Any(name => name.StartsWith("OTEL_", StringComparison.Ordinal)), "the environment names a collector");
         Assert.Null(TelemetryExport.Start(TelemetryOptions.OfEnvironment));
-    }
-
-    private static async Task<WebApplication> CollectAsync(ConcurrentQueue<(string Path, string Body)> received, HttpProtocols protocols)
-    {
-        WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
-        builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, listen => listen.Protocols = protocols));
-        WebApplication collector = builder.Build();
-        collector.Run(async context =>
-        {
-            using var body = new MemoryStream();
-            await context.Request.Body.CopyToAsync(body);
-            received.Enqueue((context.Request.Path, Encoding.Latin1.GetString(body.ToArray())));
-            context.Response.ContentType = protocols == HttpProtocols.Http2 ? "application/grpc" : "application/x-protobuf";
-            if (protocols == HttpProtocols.Http2)
-            {
-                await context.Response.Body.WriteAsync(new byte[5]); // an empty message
-                context.Response.AppendTrailer("grpc-status", "0");
-            }
-        });
-        await collector.StartAsync();
-        return collector;
     }
 }
