@@ -70,6 +70,7 @@ public sealed class ApiServer : IAsyncDisposable
         _app.MapGet("/health", health.HealthAsync);
         _app.MapGet("/ready", health.ReadyAsync);
         _app.MapGet("/metrics", health.MetricsAsync);
+        _app.MapGet(OpenApi.Path, new OpenApi(() => Routes).HandleAsync);
         new AdminApi(store, time, options.Log).Map(_app);
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
