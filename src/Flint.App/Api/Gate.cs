@@ -1,6 +1,7 @@
 using System.Net;
 using System.Security.Cryptography;
 using Flint.App.Accounts;
+using Flint.App.Upstreams;
 using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
@@ -76,7 +77,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
     private static async Task FailAsync(HttpContext context, RequestMeter? meter, ErrorShape shape, ApiException failure, Exception error)
     {
         if (failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
-            await Console.Error.WriteLineAsync($"flint: {context.Request.Method} {context.Request.Path}: {error}");
+            await Console.Error.WriteLineAsync($"flint: {context.Request.Method} {context.Request.Path}: {UpstreamFault.Describe(error)}");
         if (meter is not null)
             await SettleQuietlyAsync(meter, failure.Status, failure.Code ?? failure.Type);
         try

@@ -8,6 +8,7 @@ using Flint.App.Api;
 using Flint.App.Config;
 using Flint.App.Policy;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 
 namespace Flint.App.Cli;
 
@@ -17,7 +18,7 @@ internal static class Serve
     /// <summary>The verb's name.</summary>
     public const string Name = "serve";
 
-    private static readonly Argument<string[]> Files = new("MODEL") { Arity = ArgumentArity.ZeroOrMore, Description = $"A GGUF file (any shard of a split one), a folder that holds one, or OWNER/REPO[:QUANT] of a pulled model; without one, {BuiltinModel.Name}, which comes with Flint." };
+    private static readonly Argument<string[]> Files = new("MODEL") { Arity = ArgumentArity.ZeroOrMore, Description = $"A GGUF file (any shard of a split one), a folder that holds one, or OWNER/REPO[:QUANT] of a pulled model; without one, and without upstreams in the configuration, {BuiltinModel.Name}, which comes with Flint." };
     private static readonly Option<string> Host = new("--host") { HelpName = "ADDRESS", DefaultValueFactory = _ => "127.0.0.1", Description = "Address to listen at; 0.0.0.0 for every interface." };
     private static readonly Option<int> Port = new("--port") { HelpName = "PORT", DefaultValueFactory = _ => 8080, Description = "Port to listen at; 0 takes a free one." };
     private static readonly Option<string[]> Alias = new("--alias") { HelpName = "NAME", Description = "Name of the model in the API, in the order of the models (default: the file's name)." };
@@ -29,7 +30,7 @@ internal static class Serve
     private static readonly Option<bool> NoAuth = new("--no-auth") { Description = "Ask for no key. Only on a loopback address." };
     private static readonly Option<int> Drain = new("--drain") { HelpName = "SECONDS", DefaultValueFactory = _ => 30, Description = "How long running requests may go on after Ctrl+C or SIGTERM." };
     private static readonly Option<string?> Profile = new("--profile") { HelpName = "NAME", Description = "muse: refuse what Meta's Model API refuses, so that what works here works there." };
-    private static readonly Option<string?> ConfigFile = new("--config") { HelpName = "FILE", Description = "A flint.yaml: the server, its models, prices, limits and policies. Options given beside it go before it; SIGHUP has prices, limits and policies read again." };
+    private static readonly Option<string?> ConfigFile = new("--config") { HelpName = "FILE", Description = "A flint.yaml: the server, its models, prices, limits and policies. Options given beside it go before it; SIGHUP has prices, limits, policies and upstreams read again." };
     private static readonly Option<string?> Data = DataOption.Create();
     private static readonly Lock Reloading = new();
 
@@ -49,13 +50,16 @@ internal static class Serve
         string? data = parsed.GetValue(Data) ?? config.Data;
         var store = new Store(data ?? ModelLocator.Home);
         var policies = new Policies();
-        config.Apply(store, policies);
+        var upstreams = new UpstreamModels(log: line => Console.Error.WriteLine("flint: " + line));
+        config.Apply(store, policies, upstreams);
         List<ServedModel> models = Load(Choose(parsed, config));
-        await using var server = new ApiServer(options, models, store, policies);
+        await using var server = new ApiServer(options, models, store, policies, upstreams: upstreams);
         await server.StartAsync();
 
         foreach (ServedModel model in models)
             Console.Out.WriteLine($"{model.Name}: {model.Description}");
+        foreach (UpstreamModel model in upstreams.All)
+            Console.Out.WriteLine($"{model.Name}: upstreams {string.Join(", ", model.Options.Targets.Select(target => target.Name))}");
         if (options.RequireKeys && !new Accounts.Keys(store, TimeProvider.System).Any())
             Console.Out.WriteLine("No key exists yet; requests need one. To make it: flint keys create --name NAME" + (data is null ? "" : $" --data {data}"));
         Console.Out.WriteLine($"Listening at {server.Address}");
@@ -68,7 +72,7 @@ internal static class Serve
         using PosixSignalRegistration? hangup = file is null ? null : PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
         {
             signal.Cancel = true;
-            Reload(file, store, policies);
+            Reload(file, store, policies, upstreams);
         });
         await stop.WaitAsync();
         int seconds = IsGiven(parsed, Drain) ? parsed.GetValue(Drain) : config.DrainSeconds ?? parsed.GetValue(Drain);
@@ -86,19 +90,19 @@ internal static class Serve
     }
 
     // A file that is wrong changes nothing.
-    private static void Reload(string file, Store store, Policies policies)
+    private static void Reload(string file, Store store, Policies policies, UpstreamModels upstreams)
     {
         lock (Reloading)
         {
             try
             {
-                ServerConfig.Load(file).Apply(store, policies);
-                Console.Out.WriteLine($"{file} was read again: its policies, prices and limits hold from now on.");
+                ServerConfig.Load(file).Apply(store, policies, upstreams);
+                Console.Out.WriteLine($"{file} was read again: its policies, upstreams, prices and limits hold from now on.");
                 Console.Out.Flush();
             }
             catch (Exception error) when (error is FlintException or IOException or UnauthorizedAccessException or DbException)
             {
-                Console.Error.WriteLine($"flint: {error.Message}; the policies in force stay.");
+                Console.Error.WriteLine($"flint: {error.Message}; the policies and upstreams in force stay.");
             }
         }
     }
@@ -137,11 +141,11 @@ internal static class Serve
         return (colon < 0 ? null : text[..colon], new AdapterSource(text[(colon + 1)..equals], text[(equals + 1)..]));
     }
 
-    /// <summary>The models of the command line; where it names none, those of the configuration.</summary>
+    /// <summary>The models of the command line; where it names none, those of the configuration, which may be none but upstreams'.</summary>
     private static IReadOnlyList<ModelConfig> Choose(ParseResult parsed, ServerConfig config)
     {
         string?[] files = parsed.GetValue(Files) is { Length: > 0 } named ? named : (string?[])[null];
-        if (files[0] is null && config.Models.Count > 0)
+        if (files[0] is null && config.Models.Count + config.Upstreams.Count > 0)
         {
             if (Array.Find((Option[])[Alias, Adapter, Parallel, Waiting, Context, Threads], option => IsGiven(parsed, option)) is { } extra)
                 throw FlintException.Caller("conflicting_options", $"{extra.Name} is for models that the command line names; those of the configuration say it there.");

@@ -26,13 +26,14 @@ internal static class Rooms
         ["Accounts"] = [],
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Policy"] = [],
-        ["Config"] = [.. AllOfEngine, "Accounts", "Policy", "Serving"],
-        ["Api"] = [.. AllOfEngine, "Accounts", "Policy", "Serving"],
+        ["Upstreams"] = [.. AllOfEngine, "Accounts", "Serving"],
+        ["Config"] = [.. AllOfEngine, "Accounts", "Policy", "Serving", "Upstreams"],
+        ["Api"] = [.. AllOfEngine, "Accounts", "Policy", "Serving", "Upstreams"],
         ["Nano"] = [.. AllOfEngine],
         ["Pictures"] = [],
         ["Recipes"] = [.. AllOfEngine, "Config", "Serving", "Nano", "Pictures"],
         ["Eval"] = [.. AllOfEngine, "Serving", "Nano", "Pictures"],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Policy", "Config", "Serving", "Nano", "Eval", "Recipes"],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Policy", "Config", "Serving", "Upstreams", "Nano", "Eval", "Recipes"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>
