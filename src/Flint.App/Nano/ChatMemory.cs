@@ -122,7 +122,7 @@ internal static partial class Chat
         string user = random.Pick(ask);
         string asked = $"The user asks for something: {about}.";
         if (talk.Item.Stage > 2)
-            asked = $"The user asks for {about}.{string.Concat(talk.Events.Select(m => $" {AskFor(m.Kind).About}, {m.Value}: {(m.Kind == kind ? "yes" : "no")}."))}";
+            asked = $"The user asks for {about}.{string.Concat(talk.Events.Select(m => $" {m.Value}, {AskFor(m.Kind).About}: {(m.Kind == kind ? "yes" : "no")}."))}";
         if (memory is null)
             talk.Say(user, "not told", "Not told before.", $"{asked} {(talk.Item.Stage > 2 ? "Not told." : "In this chat it was not told.")}", $"You have not told me {about}.", "Unknown");
         else

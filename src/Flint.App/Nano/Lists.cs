@@ -6,7 +6,7 @@ namespace Flint.App.Nano;
 /// <summary>Small work on lists: sorting, counting, reversing, comparing, finding.</summary>
 internal static class Lists
 {
-    private const int MostItems = 6;
+    private const int MostItems = 6, MostDrilled = 20, DrillPercent = 35;
 
     // Sorted by letters nowhere but here: all words begin with different letters where the first letter decides.
     private static readonly string[] Words = [.. Animals, .. Fruits, .. Colours, .. Things];
@@ -17,23 +17,27 @@ internal static class Lists
     {
         bool again = item.Random.Chance(25);
         int rounds = heldOut ? 1 : item.Stage > 2 ? item.Random.Range(1, 3) : again ? 2 : 1;
-        for (int i = 0; i < rounds; i++) Task(item);
+        for (int i = 0; i < rounds; i++) Task(item, drill: item.Stage > 2 && !heldOut && item.Random.Chance(DrillPercent));
         return item.Build();
     }
 
-    private static void Task(ItemBuilder item)
+    // A drill has longer lists: more to compare at every turn.
+    private static void Task(ItemBuilder item, bool drill)
     {
         switch (item.Random.Below(20))
         {
+            case < 10 when drill: CountWord(item, drill); break;
+            case < 15 when drill: CountLetter(item, drill); break;
+            case < 20 when drill: Find(item, drill); break;
             case < 4: SortNumbers(item); break;
             case < 6: SortWords(item); break;
             case < 8: CountKind(item); break;
-            case < 10: CountWord(item); break;
-            case < 12: CountLetter(item); break;
+            case < 10: CountWord(item, drill); break;
+            case < 12: CountLetter(item, drill); break;
             case < 14: Reverse(item); break;
             case < 17: CompareDates(item); break;
             case < 19: Extreme(item); break;
-            default: Find(item); break;
+            default: Find(item, drill); break;
         }
     }
 
@@ -153,11 +157,15 @@ internal static class Lists
         Say(item, $"count {kind} {text}", user, low.Length == 0 ? "None." : low.Append('.').ToString(), medium.Append('.').ToString(), $"I count the {kind}.{high} The count is {count}.", answer);
     }
 
-    private static void CountWord(ItemBuilder item)
+    // In drills there are words that are met for the first time.
+    private static string[] Pool(NanoRandom random, int count, bool drill) =>
+        drill && random.Chance(40) ? [.. Enumerable.Range(0, count).Select(_ => random.Chance(50) ? AnyName(random) : MadePlace(random)).Distinct()] : random.Sample(Words, count);
+
+    private static void CountWord(ItemBuilder item, bool drill)
     {
         NanoRandom random = item.Random;
-        string[] pool = random.Sample(Words, random.Range(2, 4));
-        var list = new string[random.Range(4, MostItems)];
+        string[] pool = Pool(random, random.Range(2, 4), drill);
+        var list = new string[random.Range(4, drill ? MostDrilled : MostItems)];
         for (int i = 0; i < list.Length; i++) list[i] = random.Pick(pool);
         string word = pool[0], text = string.Join(", ", list);
         string user = random.Pick([$"How many times does {word} occur? {text}", $"Count {word} in this list: {text}", $"{text}\nHow often is {word} in the list?", $"How often do you see {word} here: {text}"]);
@@ -176,10 +184,10 @@ internal static class Lists
         Say(item, $"count {word} {text}", user, count == 0 ? "None." : string.Join(", ", Enumerable.Range(1, count)) + ".", medium.Append('.').ToString(), $"I count {word}.{high} The count is {count}.", answer);
     }
 
-    private static void CountLetter(ItemBuilder item)
+    private static void CountLetter(ItemBuilder item, bool drill)
     {
         NanoRandom random = item.Random;
-        string word = random.Pick(Spelled);
+        string word = drill ? MadePlace(random).ToLowerInvariant() : random.Pick(Spelled);
         char letter = random.Chance(75) ? word[random.Below(word.Length)] : (char)('a' + random.Below(26));
         string user = random.Pick([$"How many times is the letter {letter} in the word {word}?", $"Count the letter {letter} in {word}.", $"How often does {word} have the letter {letter}?", $"How many {letter} are there in {word}?"]);
         int count = 0;
@@ -293,10 +301,10 @@ internal static class Lists
         Say(item, $"{which} {list}", user, $"{best}.", $"Best so far: {medium}.", high.ToString(), $"The {which} number is {best}.");
     }
 
-    private static void Find(ItemBuilder item)
+    private static void Find(ItemBuilder item, bool drill)
     {
         NanoRandom random = item.Random;
-        string[] words = random.Sample(Words, random.Range(4, MostItems) + 1);
+        string[] words = Pool(random, random.Range(4, drill ? MostDrilled : MostItems) + 1, drill);
         bool there = random.Chance(50);
         string[] list = words[1..];
         string word = there ? random.Pick(list) : words[0], text = string.Join(", ", list);

@@ -12,8 +12,8 @@ public static class NanoWorld
     // Of 1,000 training examples of a stage, by number. Needles are long: few of them are many tokens.
     private static readonly (string Task, int[] Shares)[] Mix =
     [
-        ("arithmetic", [270, 210, 140]), ("reading", [160, 210, 260]), ("needle", [35, 25, 15]), ("json", [105, 110, 85]),
-        ("tools", [110, 115, 85]), ("chat", [110, 120, 165]), ("lists", [140, 160, 220]), ("facts", [70, 50, 30]),
+        ("arithmetic", [270, 210, 130]), ("reading", [160, 210, 260]), ("needle", [35, 25, 10]), ("json", [105, 110, 80]),
+        ("tools", [110, 115, 80]), ("chat", [110, 120, 165]), ("lists", [140, 160, 250]), ("facts", [70, 50, 25]),
     ];
 
     // How much the answers of training examples are thought over, in percent; the rest is high, what a model does unasked.

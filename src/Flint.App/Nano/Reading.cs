@@ -11,7 +11,7 @@ internal static class Reading
 {
     internal const string NotSaid = "The passage does not say.";
 
-    private const int UnanswerablePercent = 25, FollowUpPercent = 40, LateFollowUpPercent = 60, WhoPercent = 22;
+    private const int UnanswerablePercent = 25, FollowUpPercent = 40, LateFollowUpPercent = 60, WhoPercent = 22, DrillPercent = 40;
 
     /// <summary>Something told of someone: the sentence, and the questions that it answers.</summary>
     /// <param name="Kind">What is told, such as where someone lives.</param>
@@ -44,14 +44,16 @@ internal static class Reading
         var facts = new List<Fact>();
         var subjects = new List<(string Name, bool Place)>();
         var used = new HashSet<string>();
-        int people = random.Range(2, 4);
+        // A drill tells the same kinds of all: then names alone decide nothing.
+        bool drill = item.Stage > 2 && !heldOut && random.Chance(DrillPercent);
+        int people = drill ? 2 : random.Range(2, 4);
         for (int i = 0; i < people; i++) subjects.Add((Fresh(random, used, AnyName), false));
         if (random.Chance(40)) subjects.Add((Fresh(random, used, MadePlace), true));
         // Few kinds for many subjects: then what is told of one is told of another too.
-        string[] kinds = random.Sample(PersonKinds, random.Range(2, 4));
+        string[] kinds = random.Sample(PersonKinds, drill ? random.Range(3, 5) : random.Range(2, 4));
         foreach ((string subject, bool place) in subjects)
         {
-            string[] own = place ? random.Sample(PlaceKinds, random.Range(1, 2)) : random.Sample(kinds, random.Range(1, Math.Min(3, kinds.Length)));
+            string[] own = place ? random.Sample(PlaceKinds, random.Range(1, 2)) : random.Sample(kinds, drill ? kinds.Length : random.Range(1, Math.Min(3, kinds.Length)));
             foreach (string kind in own) facts.Add(Tell(random, kind, subject, used));
         }
         List<(string Text, Fact[] Facts)> sentences = Sentences(random, facts);
@@ -162,7 +164,7 @@ internal static class Reading
         {
             bool found = isTold && told == fact;
             bool near = question.Who is null ? told.Subject == asked : found;
-            text.Append($" {told.Short}: {(near ? $"{asked} {told.Kind}, {(found ? "yes" : "no")}" : "no")}.");
+            text.Append($" {told.Short}: {(near ? $"{asked}, {told.Kind}: {(found ? "yes" : "no")}" : "no")}.");
             if (found) return text.ToString();
         }
         return text.Append(" Not told.").ToString();

@@ -135,7 +135,7 @@ public sealed class NanoWorldTests
             string thoughts = item.Messages[^1].ReasoningContent!, answer = item.Messages[^1].Content!;
             Assert.StartsWith("Asked: ", thoughts);
             Assert.Equal(answer == Reading.NotSaid, thoughts.EndsWith("no. Not told.", StringComparison.Ordinal));
-            Assert.Equal(answer != Reading.NotSaid, thoughts.EndsWith(", yes.", StringComparison.Ordinal));
+            Assert.Equal(answer != Reading.NotSaid, thoughts.EndsWith(": yes.", StringComparison.Ordinal));
             compared += thoughts.Split(": ").Length - 2;
         }
         Assert.True(compared > 300, $"{compared} comparisons");
