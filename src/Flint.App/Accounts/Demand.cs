@@ -18,6 +18,9 @@ public sealed record Demand
     /// <summary>Tokens it may produce, at most, for every choice.</summary>
     public required long OutputTokens { get; init; }
 
+    /// <summary>Prices that it may be settled at instead of its model's, if it may be.</summary>
+    public IReadOnlyList<Price> Prices { get; init; } = [];
+
     /// <summary>How many answers it asks for.</summary>
     public int Choices { get; init; } = 1;
 
@@ -71,7 +74,7 @@ public sealed record Reservation
     /// <summary>Money set aside.</summary>
     public required long Cost { get; init; }
 
-    /// <summary>The price it was reserved at, and will be settled at; null for none.</summary>
+    /// <summary>The model's price when it was made, and will be settled at; null for none.</summary>
     public required Price? Price { get; init; }
 
     /// <summary>Starts of the minute, the day and the month it counts in, Unix milliseconds.</summary>

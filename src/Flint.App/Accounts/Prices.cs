@@ -39,6 +39,14 @@ public sealed record Price
     /// <param name="output">The most tokens it may produce.</param>
     public long Most(long prompt, long output) => Math.Max(Of(prompt, 0, output), Of(prompt, prompt, output));
 
+    /// <summary>A price that none of some exceeds, for any kind of token; null where there are none.</summary>
+    internal static Price? Dearest(Price? one, IReadOnlyList<Price> others) => others.Count == 0 ? one : new Price
+    {
+        Input = Math.Max(one?.Input ?? 0, others.Max(price => price.Input)),
+        CachedInput = Math.Max(one?.CachedInput ?? 0, others.Max(price => price.CachedInput)),
+        Output = Math.Max(one?.Output ?? 0, others.Max(price => price.Output)),
+    };
+
     /// <summary>The most tokens of output whose cost an amount of money covers.</summary>
     public long OutputFor(long amount) => Output == 0 ? long.MaxValue : (long)Int128.Min((Int128)Math.Max(0, amount) * PerTokens / Output, long.MaxValue);
 }

@@ -77,15 +77,15 @@ public sealed class Reservations : IAsyncDisposable
 
     private Grant Reserve(Statements store, Demand demand)
     {
-        Price? price = Prices.Of(store, demand.Model);
+        Price? price = Prices.Of(store, demand.Model), dearest = Price.Dearest(price, demand.Prices);
         long now = Now;
         var windows = Windows.At(now);
         if (demand.Key is not { } key)
-            return Answer(new Assessment(demand, price, [], [], windows, now));
+            return Answer(new Assessment(demand, dearest, [], [], windows, now));
         string[] owners = Names(Owner.Of(key));
         Spending[] spent = Spending.Of(store, owners);
         windows = windows.Max(new Windows(Latest(Spending.Minute), Latest(Spending.Day), Latest(Spending.Month)));
-        var assessment = new Assessment(demand, price, Limits.Of(store, owners), spent, windows, now);
+        var assessment = new Assessment(demand, dearest, Limits.Of(store, owners), spent, windows, now);
         Grant answer = Answer(assessment);
         if (assessment.Refusal is not null)
             return answer;

@@ -24,7 +24,7 @@ public sealed record UsageRecord
     /// <summary>The model that answered; empty where the request was refused before one was chosen.</summary>
     public string Model { get; set; } = "";
 
-    /// <summary>Names the weights of that model; empty where none were asked.</summary>
+    /// <summary>Names the weights of that model, or the upstream asked for it (<c>upstream:NAME</c>); empty where none were asked.</summary>
     public string Fingerprint { get; set; } = "";
 
     /// <summary>The API's family, such as <c>openai</c>.</summary>

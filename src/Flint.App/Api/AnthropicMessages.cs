@@ -28,8 +28,9 @@ internal sealed class AnthropicMessages(Models models)
     public async Task CountAsync(HttpContext context)
     {
         (ChatTurn turn, _) = await ReadAsync(context, counts: true);
+        long counted = Models.Own(turn, "model", "counts no tokens beforehand").PromptTokens;
         await turn.Meter.SettleAsync(StatusCodes.Status200OK, "counted");
-        await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, turn.Prompt.Ids.Length, static (writer, tokens) =>
+        await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, counted, static (writer, tokens) =>
         {
             writer.WriteStartObject();
             writer.WriteNumber("input_tokens"u8, tokens);
@@ -38,16 +39,16 @@ internal sealed class AnthropicMessages(Models models)
     }
 
     /// <summary>Writes the list of models; it is one page.</summary>
-    public static void WriteModels(Utf8JsonWriter writer, IEnumerable<ModelVariant> variants)
+    public static void WriteModels(Utf8JsonWriter writer, IEnumerable<NamedModel> models)
     {
         writer.WriteStartObject();
         writer.WriteStartArray("data"u8);
         string? first = null, last = null;
-        foreach (ModelVariant variant in variants)
+        foreach (NamedModel model in models)
         {
-            WriteModel(writer, variant);
-            first ??= variant.Name;
-            last = variant.Name;
+            WriteModel(writer, model);
+            first ??= model.Name;
+            last = model.Name;
         }
 
         writer.WriteEndArray();
@@ -58,15 +59,15 @@ internal sealed class AnthropicMessages(Models models)
     }
 
     /// <summary>Writes one model.</summary>
-    public static void WriteModel(Utf8JsonWriter writer, ModelVariant variant)
+    public static void WriteModel(Utf8JsonWriter writer, NamedModel model)
     {
         writer.WriteStartObject();
-        writer.WriteString("id"u8, variant.Name);
+        writer.WriteString("id"u8, model.Name);
         writer.WriteString("type"u8, "model"u8);
-        writer.WriteString("display_name"u8, variant.Name);
-        writer.WriteString("created_at"u8, variant.Created.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ"));
-        writer.WriteNumber("max_input_tokens"u8, variant.Model.ContextLength);
-        writer.WriteNumber("max_tokens"u8, variant.Model.ContextLength);
+        writer.WriteString("display_name"u8, model.Name);
+        writer.WriteString("created_at"u8, model.Created.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ssZ"));
+        WriteLength(writer, "max_input_tokens"u8, model.ContextLength);
+        WriteLength(writer, "max_tokens"u8, model.ContextLength);
         writer.WriteNull("capabilities"u8);
         writer.WriteString("lifecycle"u8, "active"u8);
         writer.WriteNull("line"u8);
@@ -75,13 +76,21 @@ internal sealed class AnthropicMessages(Models models)
         writer.WriteEndObject();
     }
 
+    private static void WriteLength(Utf8JsonWriter writer, ReadOnlySpan<byte> name, int? tokens)
+    {
+        if (tokens is int known)
+            writer.WriteNumber(name, known);
+        else
+            writer.WriteNull(name);
+    }
+
     private async Task<(ChatTurn Turn, bool OmitsThinking)> ReadAsync(HttpContext context, bool counts)
     {
         AnthropicRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = AnthropicRequest.Read(body.RootElement, counts);
-        (ModelVariant variant, ReasoningMode? mode) = models.FindWithMode(request.Chat.Generation.Model);
-        return (ChatTurn.Create(context, request.Chat.Under(mode), variant, mode), request.OmitsThinking);
+        (NamedModel model, ReasoningMode? mode) = models.FindWithMode(request.Chat.Generation.Model);
+        return (ChatTurn.Create(context, request.Chat.Under(mode), model, mode), request.OmitsThinking);
     }
 
     private static void WriteError(Utf8JsonWriter writer, (ApiException Error, string? RequestId) failure)

@@ -56,7 +56,7 @@ internal sealed class AnthropicTeller(ChatTurn turn, bool omitsThinking) : ChatT
             writer.WriteEndArray();
             WriteStop(writer, null, null);
             // How much of the prompt is found in the cache is not known yet; the last event tells.
-            WriteUsage(writer, new TokenUsage { PromptTokens = teller.Turn.Prompt.Ids.Length }, whole: true);
+            WriteUsage(writer, new TokenUsage { PromptTokens = teller.Turn.PromptTokens }, whole: true);
             writer.WriteEndObject();
             writer.WriteEndObject();
         });
@@ -198,7 +198,7 @@ internal sealed class AnthropicTeller(ChatTurn turn, bool omitsThinking) : ChatT
         writer.WriteString("id"u8, Turn.Meter.Id);
         writer.WriteString("type"u8, "message"u8);
         writer.WriteString("role"u8, "assistant"u8);
-        writer.WriteString("model"u8, Turn.Variant.Name);
+        writer.WriteString("model"u8, Turn.Name);
         writer.WriteNull("diagnostics"u8);
     }
 

@@ -1,3 +1,4 @@
+using Flint.App.Upstreams;
 using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
@@ -79,8 +80,14 @@ internal sealed class ApiException : Exception
             case FlintException { Side: FaultSide.Limit } fault:
                 return new(StatusCodes.Status429TooManyRequests, fault.Code == "insufficient_quota" ? fault.Code : "rate_limit_error", fault.Code, null, fault.Message, fault)
                 {
-                    RetryAfter = Math.Max(1, (int)Math.Ceiling(fault.RetryAfter?.TotalSeconds ?? 1)),
+                    RetryAfter = SecondsOf(fault, 1),
                 };
+            case FlintException { Code: UpstreamFault.FailedCode } fault:
+                return new(StatusCodes.Status502BadGateway, "server_error", fault.Code, null, fault.Message, fault);
+            case FlintException { Code: UpstreamFault.TimeoutCode } fault:
+                return new(StatusCodes.Status504GatewayTimeout, "server_error", fault.Code, null, fault.Message, fault);
+            case FlintException { Code: UpstreamFault.UnavailableCode } fault:
+                return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, fault.Message, fault) { RetryAfter = SecondsOf(fault, 5) };
             case FlintException { Code: "metering_failed" } fault: // what cannot be metered is not answered
                 return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, "The usage of this request cannot be recorded now.", fault) { RetryAfter = 5 };
             case FlintException { Side: FaultSide.Machine } fault:
@@ -93,6 +100,8 @@ internal sealed class ApiException : Exception
     /// <summary>413: the body is over its limit.</summary>
     public static ApiException TooLarge() =>
         Request(StatusCodes.Status413PayloadTooLarge, "request_too_large", $"The request body is larger than the limit of {ApiLimits.MaxBodyBytes} bytes.");
+
+    private static int SecondsOf(FlintException fault, int otherwise) => Math.Max(1, (int)Math.Ceiling(fault.RetryAfter?.TotalSeconds ?? otherwise));
 
     /// <summary>A caller's text as it may be quoted in a message.</summary>
     public static string Shorten(string text) => text.Length <= 100 ? text : text[..100] + "…";

@@ -4,6 +4,7 @@ using Flint.App.Accounts;
 using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -28,6 +29,7 @@ public sealed class ApiServer : IAsyncDisposable
     private readonly Telemetry _telemetry = new();
     private readonly BackgroundResponses _background;
     private readonly IReadOnlyList<ServedModel> _models;
+    private readonly UpstreamModels _upstreams;
     private Uri? _address;
     private bool _stopped;
 
@@ -37,14 +39,17 @@ public sealed class ApiServer : IAsyncDisposable
     /// <param name="store">The accounts.</param>
     /// <param name="policies">What texts of requests and answers must keep to; nothing where null.</param>
     /// <param name="time">The clock of keys, limits and records; the system's where null.</param>
+    /// <param name="upstreams">The models that upstreams serve, under other names; none where null. The server's end is theirs.</param>
     /// <exception cref="FlintException">Caller: no keys are required and the address is open to other machines, or a name is twice there.</exception>
-    public ApiServer(ApiOptions options, IReadOnlyList<ServedModel> models, Store store, Policies? policies = null, TimeProvider? time = null)
+    public ApiServer(ApiOptions options, IReadOnlyList<ServedModel> models, Store store, Policies? policies = null, TimeProvider? time = null, UpstreamModels? upstreams = null)
     {
         if (!options.RequireKeys && !IPAddress.IsLoopback(options.Address))
             throw FlintException.Caller("open_server", $"A server without keys listens only on a loopback address, not on {options.Address}.");
         if (models.SelectMany(model => model.Variants).GroupBy(variant => variant.Name).FirstOrDefault(group => group.Count() > 1) is { } twice)
             throw FlintException.Caller("model_name_taken", $"Two models are named '{twice.Key}'; give one another name with --alias.");
         _models = models;
+        _upstreams = upstreams ?? new UpstreamModels();
+        _upstreams.Reserve(models.SelectMany(model => model.Variants).Select(variant => variant.Name));
         time ??= TimeProvider.System;
         _ledger = new Ledger(store);
         _reservations = new Reservations(_ledger.Writer, time);
@@ -52,8 +57,8 @@ public sealed class ApiServer : IAsyncDisposable
 
         var running = new RunningRequests(ApiLimits.MaxConnections + ApiLimits.MaxBackground); // a connection has one at a time
         var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), _telemetry, options.Log, time), running);
-        var list = new Models(models);
-        var health = new Health(models, _counters);
+        var list = new Models(models, _upstreams);
+        var health = new Health(models, _upstreams, _counters);
         health.Observe(_telemetry);
         var requests = new Requests(running);
         var chat = new OpenAiChat(list);
@@ -116,6 +121,7 @@ public sealed class ApiServer : IAsyncDisposable
         try
         {
             await _app.StartAsync();
+            _upstreams.Start();
             _address = new Uri(_app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
         }
         catch (IOException error)
@@ -151,6 +157,7 @@ public sealed class ApiServer : IAsyncDisposable
             model.Dispose();
         for (TimeSpan waited = TimeSpan.Zero; _counters.InFlight > 0 && waited < LastWords; waited += Poll)
             await Task.Delay(Poll, CancellationToken.None);
+        await _upstreams.DisposeAsync();
         await _reservations.DisposeAsync();
         await _ledger.DisposeAsync();
         await _app.DisposeAsync();

@@ -5,14 +5,45 @@ using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
 
-/// <summary>Has a model answer a turn in its mode, and an API tell the answer, whole or as a stream.</summary>
+/// <summary>Has a model, or an upstream, answer a turn in its mode, and an API tell the answer, whole or as a stream.</summary>
 internal static class ChatAnswer
 {
     /// <summary>Answers.</summary>
-    public static Task RunAsync(HttpContext context, ChatTurn turn, ChatTeller teller) =>
-        turn.Plan.Mode == ReasoningMode.Contemplating ? ContemplateAsync(context, turn, teller) : GenerateAsync(context, turn, teller);
+    public static Task RunAsync(HttpContext context, ChatTurn turn, ChatTeller teller) => turn switch
+    {
+        UpstreamTurn relayed => RelayAsync(context, relayed, teller),
+        EngineTurn { Plan.Mode: ReasoningMode.Contemplating } contemplated => ContemplateAsync(context, contemplated, teller),
+        _ => GenerateAsync(context, (EngineTurn)turn, teller),
+    };
 
-    private static async Task GenerateAsync(HttpContext context, ChatTurn turn, ChatTeller teller)
+    private static async Task RelayAsync(HttpContext context, UpstreamTurn turn, ChatTeller teller)
+    {
+        var chat = new UpstreamChat(turn);
+        ChatOutput[] outputs = chat.Outputs;
+        if (!turn.Request.Generation.Stream)
+        {
+            await chat.RunAsync(static () => ValueTask.CompletedTask, static _ => ValueTask.CompletedTask, context.RequestAborted);
+            await TellWholeAsync(context, turn, teller, outputs);
+            return;
+        }
+
+        using var stream = new EventStream(context, teller.Form);
+        await chat.RunAsync(
+            () =>
+            {
+                teller.Begin(stream, outputs);
+                return stream.FlushAsync();
+            },
+            output =>
+            {
+                teller.Tell(stream, output);
+                return stream.FlushAsync();
+            },
+            context.RequestAborted);
+        await TellEndAsync(stream, turn, teller, outputs);
+    }
+
+    private static async Task GenerateAsync(HttpContext context, EngineTurn turn, ChatTeller teller)
     {
         Sequence first = await turn.SubmitAsync();
         List<ChatChoice> choices = [];
@@ -48,7 +79,7 @@ internal static class ChatAnswer
         }
     }
 
-    private static async Task ContemplateAsync(HttpContext context, ChatTurn turn, ChatTeller teller)
+    private static async Task ContemplateAsync(HttpContext context, EngineTurn turn, ChatTeller teller)
     {
         var chat = new ContemplatingChat(turn);
         if (!turn.Request.Generation.Stream)

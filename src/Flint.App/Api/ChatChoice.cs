@@ -16,7 +16,7 @@ internal sealed class ChatChoice : Choice
     // A model that opens its thoughts anew whenever they are closed is left to itself no longer than this.
     private const int MaxLegs = 8;
 
-    private readonly ChatTurn _turn;
+    private readonly EngineTurn _turn;
     private readonly Tokenizer _tokenizer;
     private readonly RequestMeter _meter;
     private readonly ChatRequest _request;
@@ -48,7 +48,7 @@ internal sealed class ChatChoice : Choice
     /// <summary>Begins a choice.</summary>
     /// <param name="sequence">What generates it.</param>
     /// <param name="turn">What was asked.</param>
-    public ChatChoice(Sequence sequence, ChatTurn turn)
+    public ChatChoice(Sequence sequence, EngineTurn turn)
         : base(sequence.SampleIndex, sequence)
     {
         _turn = turn;

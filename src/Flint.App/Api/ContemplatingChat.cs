@@ -9,7 +9,7 @@ namespace Flint.App.Api;
 /// needs to know nothing of agents.
 /// </summary>
 /// <param name="turn">What was asked.</param>
-internal sealed class ContemplatingChat(ChatTurn turn)
+internal sealed class ContemplatingChat(EngineTurn turn)
 {
     private readonly AgentScript _script = new(turn.Model, turn.Prompt, turn.Request.Conversation.Tools);
 

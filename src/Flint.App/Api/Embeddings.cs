@@ -12,11 +12,13 @@ namespace Flint.App.Api;
 /// </summary>
 internal sealed class Embeddings(Models models, OllamaModels ollama)
 {
+    private const string Lack = "answers chats, and makes no embeddings";
+
     /// <summary>Answers as the OpenAI API does.</summary>
     public async Task OpenAiAsync(HttpContext context)
     {
         EmbeddingRequest request = await ReadAsync(context, EmbeddingRequest.ReadOpenAi);
-        ModelVariant variant = models.Find(request.Model);
+        ModelVariant variant = models.FindOwn(request.Model, Lack);
         float[][] vectors = await ComputeAsync(context, request, variant);
         await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (vectors, request, variant, Usage: RequestMeter.Of(context).Usage), static (writer, answer) =>
         {
@@ -50,7 +52,7 @@ internal sealed class Embeddings(Models models, OllamaModels ollama)
     public async Task OllamaAsync(HttpContext context)
     {
         EmbeddingRequest request = await ReadAsync(context, EmbeddingRequest.ReadOllama);
-        float[][] vectors = await ComputeAsync(context, request, ollama.Find(request.Model).Variant);
+        float[][] vectors = await ComputeAsync(context, request, Own(request.Model));
         await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (vectors, request, Meter: RequestMeter.Of(context)), static (writer, answer) =>
         {
             writer.WriteStartObject();
@@ -70,7 +72,7 @@ internal sealed class Embeddings(Models models, OllamaModels ollama)
     public async Task OllamaPromptAsync(HttpContext context)
     {
         EmbeddingRequest request = await ReadAsync(context, EmbeddingRequest.ReadOllamaPrompt);
-        float[][] vectors = await ComputeAsync(context, request, ollama.Find(request.Model).Variant);
+        float[][] vectors = await ComputeAsync(context, request, Own(request.Model));
         await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, vectors, static (writer, vectors) =>
         {
             writer.WriteStartObject();
@@ -79,6 +81,8 @@ internal sealed class Embeddings(Models models, OllamaModels ollama)
             writer.WriteEndObject();
         });
     }
+
+    private ModelVariant Own(string name) => ollama.Find(name).Model as ModelVariant ?? throw Models.NotUpstream(name, "model", Lack);
 
     private static async Task<EmbeddingRequest> ReadAsync(HttpContext context, Func<JsonElement, EmbeddingRequest> read)
     {

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using Flint.App.Operations;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 using Flint.Engine;
 using Microsoft.AspNetCore.Http;
 
@@ -12,7 +13,7 @@ namespace Flint.App.Api;
 /// <c>GET /health</c>, <c>GET /ready</c> and <c>GET /metrics</c>: open to all, so they tell nothing about keys or content, and answered to the end, while
 /// requests are taken no more.
 /// </summary>
-internal sealed class Health(IReadOnlyList<ServedModel> served, ApiCounters counters)
+internal sealed class Health(IReadOnlyList<ServedModel> served, UpstreamModels upstreams, ApiCounters counters)
 {
     private static readonly string[] Probes = ["/health", "/ready", "/metrics"];
 
@@ -87,6 +88,8 @@ internal sealed class Health(IReadOnlyList<ServedModel> served, ApiCounters coun
         Durations(text, "flint_token_seconds", "From one token of a sequence to its next.", s => s.TokenTime);
         Durations(text, "flint_step_seconds", "Length of a forward pass.", s => s.StepTime);
 
+        Upstreams(text);
+
         context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
         await context.Response.WriteAsync(text.ToString(), context.RequestAborted);
     }
@@ -99,6 +102,22 @@ internal sealed class Health(IReadOnlyList<ServedModel> served, ApiCounters coun
         Head(text, name, type, help);
         foreach (ServedModel model in served)
             text.Append($"{name}{{model=\"{Label(model.Name)}\"}} {value(model.Engine.Statistics)}\n");
+    }
+
+    private void Upstreams(StringBuilder text)
+    {
+        Family("requests_total", "counter", "Requests that an upstream was asked.", target => target.Requests);
+        Family("failures_total", "counter", "Of those, the ones that it failed at.", target => target.Failures);
+        Family("in_flight", "gauge", "Requests that an upstream is answering.", target => target.InFlight);
+        Family("up", "gauge", "Whether the last check found it up.", target => target.IsUp ? 1 : 0);
+        Family("circuit_open", "gauge", "Whether it is left alone because it failed again and again.", target => target.Circuit.IsOpen ? 1 : 0);
+
+        void Family(string name, string type, string help, Func<UpstreamTarget, long> value)
+        {
+            Head(text, $"flint_upstream_{name}", type, help);
+            foreach (UpstreamTarget target in upstreams.All.SelectMany(model => model.Members).Select(member => member.Target))
+                text.Append($"flint_upstream_{name}{{model=\"{Label(target.Model)}\",target=\"{Label(target.Name)}\"}} {value(target)}\n");
+        }
     }
 
     private void Durations(StringBuilder text, string name, string help, Func<EngineStatistics, Histogram> value)

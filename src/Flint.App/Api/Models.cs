@@ -1,25 +1,46 @@
 using System.Text.Json;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
 
 /// <summary><c>GET /v1/models</c> and <c>GET /v1/models/{id}</c>; and the way from a name to a model for the other routes.</summary>
-internal sealed class Models(IReadOnlyList<ServedModel> served)
+internal sealed class Models(IReadOnlyList<ServedModel> served, UpstreamModels upstreams)
 {
-    /// <summary>What requests may name: every model, itself and with each of its adapters.</summary>
-    public IEnumerable<ModelVariant> All => served.SelectMany(model => model.Variants);
+    /// <summary>What requests may name: every model of this server's own, itself and with each of its adapters, and those of upstreams.</summary>
+    public IEnumerable<NamedModel> All => served.SelectMany(model => model.Variants).Concat<NamedModel>(upstreams.All);
 
     /// <summary>Whether there is a model of this name.</summary>
-    public bool Has(string name) => All.Any(variant => variant.Name == name);
+    public bool Has(string name) => All.Any(model => model.Name == name);
 
     /// <summary>The model of this name.</summary>
     /// <exception cref="ApiException">There is none.</exception>
-    public ModelVariant Find(string name) => All.FirstOrDefault(variant => variant.Name == name) ?? throw ApiException.NoModel(name);
+    public NamedModel Find(string name) => All.FirstOrDefault(model => model.Name == name) ?? throw ApiException.NoModel(name);
+
+    /// <summary>The model of this name, one of this server's own.</summary>
+    /// <param name="name">The name.</param>
+    /// <param name="lack">What an upstream does not do.</param>
+    /// <exception cref="ApiException">There is none, or an upstream serves it.</exception>
+    public ModelVariant FindOwn(string name, string lack) => Find(name) as ModelVariant ?? throw NotUpstream(name, "model", lack);
+
+    /// <summary>A turn of a model of this server's own.</summary>
+    /// <param name="turn">The turn.</param>
+    /// <param name="parameter">The field that asks for what an upstream does not do.</param>
+    /// <param name="lack">What that is.</param>
+    /// <exception cref="ApiException">An upstream serves the model.</exception>
+    public static EngineTurn Own(ChatTurn turn, string parameter, string lack) => turn as EngineTurn ?? throw NotUpstream(turn.Name, parameter, lack);
+
+    /// <summary>The refusal of what an upstream does not do.</summary>
+    /// <param name="name">The model.</param>
+    /// <param name="parameter">The field that asks for it.</param>
+    /// <param name="lack">What that is.</param>
+    public static ApiException NotUpstream(string name, string parameter, string lack) =>
+        ApiException.Unsupported(parameter, $"Unsupported value: '{parameter}'. The model '{ApiException.Shorten(name)}' is served by an upstream, which {lack}.");
 
     /// <summary>The model of this name, which may end in a mode's: <c>MODEL:contemplating</c>.</summary>
     /// <exception cref="ApiException">There is none.</exception>
-    public (ModelVariant Variant, ReasoningMode? Mode) FindWithMode(string name)
+    public (NamedModel Model, ReasoningMode? Mode) FindWithMode(string name)
     {
         int suffix = name.LastIndexOf(':');
         bool whole = suffix < 0 || Has(name); // an adapter may be named like a mode
@@ -32,13 +53,13 @@ internal sealed class Models(IReadOnlyList<ServedModel> served)
         ? ApiJson.AnswerAsync(context, StatusCodes.Status200OK, All, AnthropicMessages.WriteModels)
         : ListOpenAiAsync(context);
 
-    private Task ListOpenAiAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, All, static (writer, variants) =>
+    private Task ListOpenAiAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, All, static (writer, models) =>
     {
         writer.WriteStartObject();
         writer.WriteString("object"u8, "list"u8);
         writer.WriteStartArray("data"u8);
-        foreach (ModelVariant variant in variants)
-            Write(writer, variant);
+        foreach (NamedModel model in models)
+            Write(writer, model);
         writer.WriteEndArray();
         writer.WriteEndObject();
     });
@@ -50,16 +71,17 @@ internal sealed class Models(IReadOnlyList<ServedModel> served)
         return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(name), AnthropicMessages.IsMeant(context.Request) ? AnthropicMessages.WriteModel : Write);
     }
 
-    private static void Write(Utf8JsonWriter writer, ModelVariant variant)
+    private static void Write(Utf8JsonWriter writer, NamedModel model)
     {
         writer.WriteStartObject();
-        writer.WriteString("id"u8, variant.Name);
+        writer.WriteString("id"u8, model.Name);
         writer.WriteString("object"u8, "model"u8);
-        writer.WriteNumber("created"u8, variant.Created.ToUnixTimeSeconds());
-        writer.WriteString("owned_by"u8, "flint"u8);
-        writer.WriteNumber("max_model_len"u8, variant.Model.ContextLength);
-        if (variant.Adapter is not null)
-            writer.WriteString("parent"u8, variant.Model.Name);
+        writer.WriteNumber("created"u8, model.Created.ToUnixTimeSeconds());
+        writer.WriteString("owned_by"u8, model is UpstreamModel ? "upstream"u8 : "flint"u8);
+        if (model.ContextLength is int length)
+            writer.WriteNumber("max_model_len"u8, length);
+        if (model.Parent is string parent)
+            writer.WriteString("parent"u8, parent);
         writer.WriteEndObject();
     }
 }

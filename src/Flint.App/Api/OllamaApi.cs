@@ -38,16 +38,16 @@ internal sealed class OllamaApi(OllamaModels models)
         OllamaRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = read(body.RootElement);
-        (ModelVariant variant, ReasoningMode? mode) = models.Find(request.Model);
+        (NamedModel model, ReasoningMode? mode) = models.Find(request.Model);
         if (request.Chat is not null)
         {
-            var turn = ChatTurn.Create(context, request.Chat.Under(mode), variant, mode);
+            var turn = ChatTurn.Create(context, request.Chat.Under(mode), model, mode);
             await ChatAnswer.RunAsync(context, turn, new OllamaTeller(turn, request.Model, isChat));
             return;
         }
 
         var meter = RequestMeter.Of(context);
-        meter.SetModel(variant.Name);
+        meter.SetModel(model.Name);
         await meter.SettleAsync(StatusCodes.Status200OK, "load");
         await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (request.Model, isChat), static (writer, loaded) => OllamaTeller.WriteLoaded(writer, loaded.Model, loaded.isChat));
     }

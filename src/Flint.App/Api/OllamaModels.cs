@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 using Flint.Formats;
 using Flint.Weights;
 using Microsoft.AspNetCore.Http;
@@ -20,18 +21,18 @@ internal sealed class OllamaModels(Models models)
 
     /// <summary>The model of a name, which may end in <c>:latest</c>, and its mode.</summary>
     /// <exception cref="ApiException">There is none.</exception>
-    public (ModelVariant Variant, ReasoningMode? Mode) Find(string name) =>
+    public (NamedModel Model, ReasoningMode? Mode) Find(string name) =>
         models.FindWithMode(!models.Has(name) && name.EndsWith(Latest, StringComparison.Ordinal) ? name[..^Latest.Length] : name);
 
     /// <summary>Lists the models.</summary>
-    public Task TagsAsync(HttpContext context) => ListAsync(context, static (writer, variant) => writer.WriteString("modified_at"u8, variant.Created.UtcDateTime));
+    public Task TagsAsync(HttpContext context) => ListAsync(context, static (writer, model) => writer.WriteString("modified_at"u8, model.Created.UtcDateTime));
 
     /// <summary>Lists the models that are loaded: all of them.</summary>
-    public Task RunningAsync(HttpContext context) => ListAsync(context, static (writer, variant) =>
+    public Task RunningAsync(HttpContext context) => ListAsync(context, static (writer, model) =>
     {
         writer.WriteString("expires_at"u8, Never);
         writer.WriteNumber("size_vram"u8, 0);
-        writer.WriteNumber("context_length"u8, variant.Model.ContextLength);
+        writer.WriteNumber("context_length"u8, model.ContextLength ?? 0);
     });
 
     /// <summary>Describes one model.</summary>
@@ -46,23 +47,23 @@ internal sealed class OllamaModels(Models models)
             verbose = body.Flag("verbose") ?? false;
         }
 
-        await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (Find(name).Variant, verbose), static (writer, shown) => WriteModel(writer, shown.Variant, shown.verbose));
+        await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (Find(name).Model, verbose), static (writer, shown) => WriteModel(writer, shown.Model, shown.verbose));
     }
 
-    private Task ListAsync(HttpContext context, Action<Utf8JsonWriter, ModelVariant> more) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (models.All, more), static (writer, list) =>
+    private Task ListAsync(HttpContext context, Action<Utf8JsonWriter, NamedModel> more) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (models.All, more), static (writer, list) =>
     {
         writer.WriteStartObject();
         writer.WriteStartArray("models"u8);
-        foreach (ModelVariant variant in list.All)
+        foreach (NamedModel model in list.All)
         {
-            string name = variant.Name.Contains(':') ? variant.Name : variant.Name + Latest;
+            string name = model.Name.Contains(':') ? model.Name : model.Name + Latest;
             writer.WriteStartObject();
             writer.WriteString("name"u8, name);
             writer.WriteString("model"u8, name);
-            writer.WriteNumber("size"u8, variant.Model.Model.File.FileBytes);
-            writer.WriteString("digest"u8, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(variant.Fingerprint))));
-            WriteDetails(writer, variant);
-            list.more(writer, variant);
+            writer.WriteNumber("size"u8, (model as ModelVariant)?.Model.Model.File.FileBytes ?? 0);
+            writer.WriteString("digest"u8, Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(model.Fingerprint))));
+            WriteDetails(writer, model);
+            list.more(writer, model);
             writer.WriteEndObject();
         }
 
@@ -70,31 +71,29 @@ internal sealed class OllamaModels(Models models)
         writer.WriteEndObject();
     });
 
-    private static void WriteModel(Utf8JsonWriter writer, ModelVariant variant, bool verbose)
+    // Of a model of an upstream's, no more is known than how it is asked.
+    private static void WriteModel(Utf8JsonWriter writer, NamedModel model, bool verbose)
     {
-        GgufMetadata metadata = variant.Model.Model.File.Metadata;
-        string template = metadata.GetOr("tokenizer.chat_template", "");
+        var variant = model as ModelVariant;
+        GgufMetadata? metadata = variant?.Model.Model.File.Metadata;
+        string template = metadata?.GetOr("tokenizer.chat_template", "") ?? "";
+        bool reasons = variant?.Model.Dialect.MayReason ?? (model as UpstreamModel)?.Options.Reasoning != UpstreamReasoning.None;
         writer.WriteStartObject();
-        writer.WriteString("modelfile"u8, $"FROM {variant.Name}\n");
-        writer.WriteString("parameters"u8, $"num_ctx {variant.Model.ContextLength}");
+        writer.WriteString("modelfile"u8, $"FROM {model.Name}\n");
+        writer.WriteString("parameters"u8, model.ContextLength is int length ? $"num_ctx {length}" : "");
         writer.WriteString("template"u8, template);
-        writer.WriteString("license"u8, metadata.GetOr("general.license", ""));
-        writer.WriteString("modified_at"u8, variant.Created.UtcDateTime);
-        WriteDetails(writer, variant);
+        writer.WriteString("license"u8, metadata?.GetOr("general.license", "") ?? "");
+        writer.WriteString("modified_at"u8, model.Created.UtcDateTime);
+        WriteDetails(writer, model);
         writer.WriteStartObject("model_info"u8);
-        writer.WriteNumber("general.parameter_count"u8, Parameters(variant));
-        foreach ((string key, object value) in metadata)
-        {
-            writer.WritePropertyName(key);
-            WriteValue(writer, value is Array && !verbose ? null : value);
-        }
-
+        if (variant is not null)
+            WriteMetadata(writer, variant, verbose);
         writer.WriteEndObject();
         writer.WriteStartArray("capabilities"u8);
         writer.WriteStringValue("completion"u8);
-        if (template.Contains("tools", StringComparison.Ordinal))
+        if (variant is null || template.Contains("tools", StringComparison.Ordinal))
             writer.WriteStringValue("tools"u8);
-        if (variant.Model.Dialect.MayReason)
+        if (reasons)
             writer.WriteStringValue("thinking"u8);
         if (metadata.Contains($"{metadata.Architecture}.pooling_type"))
             writer.WriteStringValue("embedding"u8);
@@ -102,19 +101,32 @@ internal sealed class OllamaModels(Models models)
         writer.WriteEndObject();
     }
 
-    private static void WriteDetails(Utf8JsonWriter writer, ModelVariant variant)
+    private static void WriteMetadata(Utf8JsonWriter writer, ModelVariant variant, bool verbose)
     {
-        GgufFile file = variant.Model.Model.File;
-        WeightType type = file.Tensors.GroupBy(tensor => tensor.Type).MaxBy(group => group.Sum(tensor => tensor.Elements))!.Key;
+        writer.WriteNumber("general.parameter_count"u8, Parameters(variant));
+        foreach ((string key, object value) in variant.Model.Model.File.Metadata)
+        {
+            writer.WritePropertyName(key);
+            WriteValue(writer, value is Array && !verbose ? null : value);
+        }
+    }
+
+    private static void WriteDetails(Utf8JsonWriter writer, NamedModel model)
+    {
+        var variant = model as ModelVariant;
+        GgufFile? file = variant?.Model.Model.File;
+        WeightType? type = file?.Tensors.GroupBy(tensor => tensor.Type).MaxBy(group => group.Sum(tensor => tensor.Elements))!.Key;
+        string family = file?.Metadata.Architecture ?? "";
         writer.WriteStartObject("details"u8);
-        writer.WriteString("parent_model"u8, variant.Adapter is null ? "" : variant.Model.Name);
-        writer.WriteString("format"u8, "gguf"u8);
-        writer.WriteString("family"u8, file.Metadata.Architecture);
+        writer.WriteString("parent_model"u8, model.Parent ?? "");
+        writer.WriteString("format"u8, file is null ? ""u8 : "gguf"u8);
+        writer.WriteString("family"u8, family);
         writer.WriteStartArray("families"u8);
-        writer.WriteStringValue(file.Metadata.Architecture);
+        if (family.Length > 0)
+            writer.WriteStringValue(family);
         writer.WriteEndArray();
-        writer.WriteString("parameter_size"u8, Size(Parameters(variant)));
-        writer.WriteString("quantization_level"u8, WeightTypes.Name(type));
+        writer.WriteString("parameter_size"u8, variant is null ? "" : Size(Parameters(variant)));
+        writer.WriteString("quantization_level"u8, type is WeightType known ? WeightTypes.Name(known) : "");
         writer.WriteEndObject();
     }
 

@@ -84,7 +84,7 @@ internal sealed class OllamaTeller(ChatTurn turn, string model, bool isChat) : C
         WriteHead(writer, model);
         WriteText(writer, isChat, output.Text(ChatPartKind.Content), output.Text(ChatPartKind.Reasoning), _calls);
         if (output.Scores.Count > 0)
-            TokenNames.WriteScores(writer, "logprobs"u8, Turn.Model.Tokenizer, output.Scores);
+            TokenNames.WriteScores(writer, "logprobs"u8, Turn.Tokenizer, output.Scores);
         writer.WriteBoolean("done"u8, done);
         if (done)
         {

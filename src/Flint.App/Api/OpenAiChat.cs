@@ -13,8 +13,8 @@ internal sealed class OpenAiChat(Models models)
         ChatRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = OpenAiChatRequest.Read(body.RootElement);
-        (ModelVariant variant, ReasoningMode? mode) = models.FindWithMode(request.Generation.Model);
-        var turn = ChatTurn.Create(context, request, variant, mode);
+        (NamedModel model, ReasoningMode? mode) = models.FindWithMode(request.Generation.Model);
+        var turn = ChatTurn.Create(context, request, model, mode);
         await ChatAnswer.RunAsync(context, turn, new OpenAiChatTeller(turn));
     }
 }

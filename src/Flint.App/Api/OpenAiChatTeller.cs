@@ -97,8 +97,8 @@ internal sealed class OpenAiChatTeller(ChatTurn turn) : ChatTeller(turn)
         writer.WriteString("id"u8, Turn.Meter.Id);
         writer.WriteString("object"u8, type);
         writer.WriteNumber("created"u8, Turn.Meter.Created);
-        writer.WriteString("model"u8, Turn.Variant.Name);
-        writer.WriteString("system_fingerprint"u8, Turn.Variant.Fingerprint);
+        writer.WriteString("model"u8, Turn.Name);
+        writer.WriteString("system_fingerprint"u8, Turn.Fingerprint);
         if (!Turn.Request.TellsMode)
             return;
         writer.WriteStartObject("mode"u8);
@@ -151,7 +151,7 @@ internal sealed class OpenAiChatTeller(ChatTurn turn) : ChatTeller(turn)
         else
         {
             writer.WriteStartObject("logprobs"u8);
-            TokenNames.WriteScores(writer, "content"u8, Turn.Model.Tokenizer, output.Scores);
+            TokenNames.WriteScores(writer, "content"u8, Turn.Tokenizer, output.Scores);
             writer.WriteNull("refusal"u8);
             writer.WriteEndObject();
         }

@@ -18,7 +18,7 @@ internal sealed class OpenAiCompletions(Models models)
         CompletionRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = CompletionRequest.Read(body.RootElement);
-        ModelVariant variant = models.Find(request.Generation.Model);
+        ModelVariant variant = models.FindOwn(request.Generation.Model, "answers chats, and not plain prompts");
         ServedModel model = variant.Model;
         meter.SetModel(variant.Name);
         if (request.Generation.Sampling.LogitBias is { } bias)

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 using Flint.Dialects;
 using Microsoft.AspNetCore.Http;
 
@@ -40,8 +41,9 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
     public async Task CountAsync(HttpContext context)
     {
         (_, ChatTurn turn) = await ReadAsync(context, KeyOf(context));
+        long counted = Models.Own(turn, "model", "counts no tokens beforehand").PromptTokens;
         await turn.Meter.SettleAsync(StatusCodes.Status200OK, "counted");
-        await AnswerAsync(context, new JsonObject { ["object"] = "response.input_tokens", ["input_tokens"] = turn.Prompt.Ids.Length });
+        await AnswerAsync(context, new JsonObject { ["object"] = "response.input_tokens", ["input_tokens"] = counted });
     }
 
     /// <summary>Gives back a response: as it is, or as the stream of one that is running.</summary>
@@ -112,7 +114,7 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
         bool isCancelled = error is OperationCanceledException;
         var failure = ApiException.From(error, "input");
         if (!isCancelled && failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
-            turn.Meter.Log.Fail("request_failed", "The response failed", turn.Meter.Id, error);
+            turn.Meter.Log.Fail("request_failed", $"The response failed: {UpstreamFault.Describe(error)}", turn.Meter.Id);
         await Gate.SettleQuietlyAsync(turn.Meter, isCancelled ? Gate.ClientClosedRequest : failure.Status, isCancelled ? "cancelled" : failure.Code ?? failure.Type);
         using var stream = new EventStream(context, begun: true);
         teller.Fail(stream, isCancelled ? null : failure);
@@ -124,8 +126,8 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
         ResponsesRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = ResponsesRequest.Read(body.RootElement, stored, key, RequestMeter.Of(context).Id);
-        (ModelVariant variant, ReasoningMode? mode) = models.FindWithMode(request.Chat.Generation.Model);
-        return (request, CreateTurn(context, request, variant, mode));
+        (NamedModel model, ReasoningMode? mode) = models.FindWithMode(request.Chat.Generation.Model);
+        return (request, CreateTurn(context, request, model, mode));
     }
 
     // Whatever becomes of the client, the response is no longer its request: its record is the run's to settle.
@@ -173,10 +175,10 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
     }
 
     // A conversation that is too long loses its first turns, whole ones, as few as will do; system messages at its beginning stay.
-    private static ChatTurn CreateTurn(HttpContext context, ResponsesRequest request, ModelVariant variant, ReasoningMode? mode)
+    private static ChatTurn CreateTurn(HttpContext context, ResponsesRequest request, NamedModel model, ReasoningMode? mode)
     {
-        var turn = ChatTurn.Create(context, request.Chat, variant, mode);
-        if (!request.Truncates || Fits(turn))
+        var turn = ChatTurn.Create(context, request.Chat, model, mode);
+        if (!request.Truncates || Fits(Models.Own(turn, "truncation", "counts no tokens beforehand")))
             return turn;
         ChatRequest whole = turn.Request;
         IReadOnlyList<ChatMessage> messages = whole.Conversation.Messages;
@@ -186,7 +188,7 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
         {
             int middle = (low + high) / 2;
             ChatConversation conversation = whole.Conversation with { Messages = [.. head, .. messages.Skip(cuts[middle])] };
-            var shorter = ChatTurn.Create(context, whole with { Conversation = conversation }, variant, mode);
+            var shorter = (EngineTurn)ChatTurn.Create(context, whole with { Conversation = conversation }, model, mode);
             if (Fits(shorter) || middle == cuts.Length - 1)
                 turn = shorter; // the shortest is refused by its own length
             if (Fits(shorter))
@@ -198,7 +200,7 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
         return turn;
     }
 
-    private static bool Fits(ChatTurn turn) =>
+    private static bool Fits(EngineTurn turn) =>
         turn.Prompt.Ids.Length + Math.Min(turn.Request.MaxTokens, turn.Model.ContextLength / 4) <= turn.Model.ContextLength;
 
     private static long? KeyOf(HttpContext context) => context.Features.Get<Key>()?.Id;

@@ -3,6 +3,7 @@ using Flint.App.Accounts;
 using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 using Flint.Engine;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -32,6 +33,7 @@ internal sealed class RequestMeter
     private readonly PolicyRules? _rules;
     private readonly bool _hasRules;
     private Reservation? _reservation;
+    private UpstreamAnswer? _upstream;
     private int _threads;
     private long _reasoningTokens;
     private double _submittedMs;
@@ -126,21 +128,22 @@ internal sealed class RequestMeter
             throw Refuse("tools", "tools", ["none"]);
     }
 
-    /// <summary>Sets aside the most that the request may use. Nothing is handed to the engine before.</summary>
-    /// <param name="variant">The model.</param>
+    /// <summary>Sets aside the most that the request may use. Nothing is handed to an engine, or to an upstream, before.</summary>
+    /// <param name="model">The model.</param>
     /// <param name="promptTokens">Tokens of all prompts.</param>
     /// <param name="outputTokens">Tokens that every choice may produce.</param>
     /// <param name="choices">How many choices.</param>
     /// <param name="isElastic">Whether the caller named no number of tokens, so that fewer will do.</param>
     /// <returns>Tokens that every choice may produce, at least 1 where any were asked for.</returns>
     /// <exception cref="FlintException">Limit: a limit of the key, its project or its organisation is met. Machine: the store cannot be written.</exception>
-    public async Task<long> ReserveAsync(ModelVariant variant, long promptTokens, long outputTokens, int choices, bool isElastic)
+    public async Task<long> ReserveAsync(NamedModel model, long promptTokens, long outputTokens, int choices, bool isElastic)
     {
-        _record.Fingerprint = variant.Fingerprint;
-        _threads = variant.Model.Model.Threads;
+        _record.Fingerprint = model.Fingerprint;
+        _threads = (model as ModelVariant)?.Model.Model.Threads ?? 0;
         Grant grant = await _metering.Reservations.ReserveAsync(new Demand
         {
-            RequestId = Id, Key = _key, Model = variant.Name, PromptTokens = promptTokens, OutputTokens = outputTokens, Choices = choices, IsElastic = isElastic,
+            RequestId = Id, Key = _key, Model = model.Name, PromptTokens = promptTokens, OutputTokens = outputTokens, Choices = choices, IsElastic = isElastic,
+            Prices = (model as UpstreamModel)?.Prices ?? [],
         });
         Note(grant.Decision);
         TellRate("requests", grant.Requests);
@@ -191,6 +194,14 @@ internal sealed class RequestMeter
         }
     }
 
+    /// <summary>Adds the answer of an upstream, which is about to be asked.</summary>
+    public void Add(UpstreamAnswer answer)
+    {
+        if (_reservation is null)
+            throw NotReserved();
+        _upstream = answer;
+    }
+
     /// <summary>What was used until now.</summary>
     public TokenUsage Usage
     {
@@ -209,6 +220,14 @@ internal sealed class RequestMeter
                 usage.OutputTokens += sequence.OutputTokens;
                 if (_agents.Contains(sequence))
                     usage.ReasoningTokens += sequence.OutputTokens;
+            }
+
+            if (_upstream is { Usage: var relayed })
+            {
+                usage.PromptTokens += relayed.PromptTokens;
+                usage.CachedTokens += relayed.CachedTokens;
+                usage.OutputTokens += relayed.OutputTokens;
+                usage.ReasoningTokens += relayed.ReasoningTokens ?? 0;
             }
 
             return usage;
@@ -237,6 +256,8 @@ internal sealed class RequestMeter
             return;
         _settled = true;
         TokenUsage usage = Usage;
+        if (_upstream is not null)
+            SettleUpstream(_upstream);
         _record.Status = status;
         _record.Finish = finish;
         lock (_decisions)
@@ -245,7 +266,7 @@ internal sealed class RequestMeter
         _record.CachedTokens = usage.CachedTokens;
         _record.OutputTokens = usage.OutputTokens;
         _record.ReasoningTokens = usage.ReasoningTokens;
-        _record.Cost = _reservation?.Price?.Of(usage.PromptTokens, usage.CachedTokens, usage.OutputTokens) ?? 0;
+        _record.Cost = (_upstream?.Price ?? _reservation?.Price)?.Of(usage.PromptTokens, usage.CachedTokens, usage.OutputTokens) ?? 0;
         foreach (Sequence sequence in _sequences)
         {
             _record.CpuMs += sequence.ComputeTime.TotalMilliseconds * _threads;
@@ -261,14 +282,29 @@ internal sealed class RequestMeter
         await _metering.Ledger.RecordAsync(_record, _reservation);
     }
 
-    // A way to the engine that forgets to reserve would be a hole in every budget.
+    // The record names the target that answered, or was asked last.
+    private void SettleUpstream(UpstreamAnswer answer)
+    {
+        if (answer.Target is not string target)
+            return;
+        _record.Fingerprint = "upstream:" + target;
+        if (answer.Excess is > 0 and var excess)
+            Note($"exceeded upstream {target} {excess}");
+        if (answer.Begun is long begun)
+            _record.FirstTokenMs = Stopwatch.GetElapsedTime(_start, begun).TotalMilliseconds;
+    }
+
+    // A way to the engine, or to an upstream, that forgets to reserve would be a hole in every budget.
     private void Check(Sequence sequence)
     {
         if (_reservation is not null)
             return;
         sequence.Cancel();
-        throw new FlintException(FaultSide.Bug, "not_reserved", $"{_record.Endpoint} handed a sequence to the engine before anything was reserved for it.");
+        throw NotReserved();
     }
+
+    private FlintException NotReserved() =>
+        new(FaultSide.Bug, "not_reserved", $"{_record.Endpoint} had tokens produced before anything was reserved for them.");
 
     private ApiException Refuse(string scope, string what, IReadOnlyList<string> allowed)
     {

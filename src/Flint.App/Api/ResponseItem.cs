@@ -69,7 +69,7 @@ internal sealed class ResponseItem(ChatPartKind kind, string id)
     };
 
     /// <summary>Writes the item as it stands; one that has just begun has no content yet.</summary>
-    public void WriteTo(Utf8JsonWriter writer, Tokenizer tokenizer)
+    public void WriteTo(Utf8JsonWriter writer, Tokenizer? tokenizer)
     {
         writer.WriteStartObject();
         writer.WriteString("id"u8, id);
@@ -102,9 +102,9 @@ internal sealed class ResponseItem(ChatPartKind kind, string id)
 
     /// <summary>Writes the part of content.</summary>
     /// <param name="writer">Where to.</param>
-    /// <param name="tokenizer">Names tokens.</param>
+    /// <param name="tokenizer">Names tokens; null where none have scores.</param>
     /// <param name="begins">Whether it has just begun, and its text is told later.</param>
-    public void WritePart(Utf8JsonWriter writer, Tokenizer tokenizer, bool begins)
+    public void WritePart(Utf8JsonWriter writer, Tokenizer? tokenizer, bool begins)
     {
         writer.WriteStartObject();
         writer.WriteString("type"u8, PartType);
@@ -119,7 +119,7 @@ internal sealed class ResponseItem(ChatPartKind kind, string id)
         writer.WriteEndObject();
     }
 
-    private void WriteContent(Utf8JsonWriter writer, Tokenizer tokenizer)
+    private void WriteContent(Utf8JsonWriter writer, Tokenizer? tokenizer)
     {
         writer.WriteStartArray("content"u8);
         if (Status != "in_progress")

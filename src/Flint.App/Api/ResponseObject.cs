@@ -29,7 +29,7 @@ internal sealed class ResponseObject(ChatTurn turn, ResponsesRequest request)
     /// <summary>The tree it comes from, where several agents made it.</summary>
     public ContemplationTrace? Trace { get; set; }
 
-    /// <summary>Whether a rule has ended it.</summary>
+    /// <summary>Whether a rule has ended it, of this server's or of an upstream's.</summary>
     public bool IsFiltered { get; set; }
 
     /// <summary>The tree of its sub-agents, where it was offered to spawn them.</summary>
@@ -49,10 +49,10 @@ internal sealed class ResponseObject(ChatTurn turn, ResponsesRequest request)
         else
             writer.WriteNullValue();
         WriteFaults(writer);
-        writer.WriteString("model"u8, turn.Variant.Name);
+        writer.WriteString("model"u8, turn.Name);
         writer.WriteStartArray("output"u8);
         foreach (ResponseItem item in Items)
-            item.WriteTo(writer, turn.Model.Tokenizer);
+            item.WriteTo(writer, turn.Tokenizer);
         writer.WriteEndArray();
         foreach ((string name, JsonNode? value) in request.Echo)
         {

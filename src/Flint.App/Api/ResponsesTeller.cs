@@ -26,7 +26,7 @@ internal sealed class ResponsesTeller(ChatTurn turn, ResponsesRequest request, R
     /// <summary>Completes once a stream has begun: from then on a failure is told in it.</summary>
     public Task Begun => _begun.Task;
 
-    private Tokenizer Tokenizer => Turn.Model.Tokenizer;
+    private Tokenizer? Tokenizer => Turn.Tokenizer;
 
     /// <summary>The response as it began, once it has.</summary>
     public string Beginning { get; private set; } = "";
@@ -154,7 +154,7 @@ internal sealed class ResponsesTeller(ChatTurn turn, ResponsesRequest request, R
         {
             int from = end, bytes = Encoding.UTF8.GetByteCount(texts[i].Text.ToString());
             while (from > 0 && (bytes > 0 || i == 0))
-                bytes -= Tokenizer.Bytes(output.Scores[--from].Token).Length;
+                bytes -= Tokenizer!.Bytes(output.Scores[--from].Token).Length;
             scores[texts[i]] = output.Scores[from..end];
             end = from;
         }
@@ -212,7 +212,7 @@ internal sealed class ResponsesTeller(ChatTurn turn, ResponsesRequest request, R
     private void Conclude(EventStream? stream, ChatOutput output)
     {
         bool isWhole = output.FinishReason is not ("length" or OutputFilter.FinishReason);
-        _response.IsFiltered = output.IsDenied;
+        _response.IsFiltered = output.FinishReason == OutputFilter.FinishReason;
         Close(stream, isWhole ? "completed" : "incomplete");
         _response.Trace = output.Trace;
         _response.Subagents = output.Subagents;

@@ -17,7 +17,7 @@ internal sealed class SpawningChat
     private const int MaxRounds = 32; // turns that may end with calls
     private const int MaxNews = 64; // pieces of thoughts that are not told yet; agents then wait
 
-    private readonly ChatTurn _turn;
+    private readonly EngineTurn _turn;
     private readonly TokenBudget _tokens;
     private readonly Subagents _agents;
     private readonly SubagentOptions _options;
@@ -37,7 +37,7 @@ internal sealed class SpawningChat
     /// <summary>Prepares a choice's sub-agents.</summary>
     /// <param name="turn">What was asked, with sub-agents.</param>
     /// <param name="tokens">The choice's budget.</param>
-    public SpawningChat(ChatTurn turn, TokenBudget tokens)
+    public SpawningChat(EngineTurn turn, TokenBudget tokens)
     {
         _turn = turn;
         _tokens = tokens;

@@ -24,19 +24,19 @@ internal static class TokenNames
     /// <summary>The lowest number that a log-probability is told as: JSON has no infinity.</summary>
     public static float Finite(float logprob) => float.IsFinite(logprob) ? logprob : -9999f;
 
-    /// <summary>Writes tokens with their log-probabilities and alternatives as an array.</summary>
-    public static void WriteScores(Utf8JsonWriter writer, ReadOnlySpan<byte> name, Tokenizer tokenizer, IReadOnlyList<TokenScore> scores)
+    /// <summary>Writes tokens with their log-probabilities and alternatives as an array; without a tokenizer there are none.</summary>
+    public static void WriteScores(Utf8JsonWriter writer, ReadOnlySpan<byte> name, Tokenizer? tokenizer, IReadOnlyList<TokenScore> scores)
     {
         writer.WriteStartArray(name);
         foreach (TokenScore score in scores)
         {
             writer.WriteStartObject();
-            WriteToken(writer, tokenizer, score.Token, score.Logprob);
+            WriteToken(writer, tokenizer!, score.Token, score.Logprob);
             writer.WriteStartArray("top_logprobs"u8);
             foreach (TopLogprob top in score.Top ?? [])
             {
                 writer.WriteStartObject();
-                WriteToken(writer, tokenizer, top.Token, top.Logprob);
+                WriteToken(writer, tokenizer!, top.Token, top.Logprob);
                 writer.WriteEndObject();
             }
 

@@ -9,6 +9,7 @@ using Flint.App.Config;
 using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 
 namespace Flint.App.Cli;
 
@@ -18,7 +19,7 @@ internal static class Serve
     /// <summary>The verb's name.</summary>
     public const string Name = "serve";
 
-    private static readonly Argument<string[]> Files = new("MODEL") { Arity = ArgumentArity.ZeroOrMore, Description = $"A GGUF file (any shard of a split one), a folder that holds one, or OWNER/REPO[:QUANT] of a pulled model; without one, {BuiltinModel.Name}, which comes with Flint." };
+    private static readonly Argument<string[]> Files = new("MODEL") { Arity = ArgumentArity.ZeroOrMore, Description = $"A GGUF file (any shard of a split one), a folder that holds one, or OWNER/REPO[:QUANT] of a pulled model; without one, and without upstreams in the configuration, {BuiltinModel.Name}, which comes with Flint." };
     private static readonly Option<string> Host = new("--host") { HelpName = "ADDRESS", DefaultValueFactory = _ => "127.0.0.1", Description = "Address to listen at; 0.0.0.0 for every interface." };
     private static readonly Option<int> Port = new("--port") { HelpName = "PORT", DefaultValueFactory = _ => 8080, Description = "Port to listen at; 0 takes a free one." };
     private static readonly Option<string[]> Alias = new("--alias") { HelpName = "NAME", Description = "Name of the model in the API, in the order of the models (default: the file's name)." };
@@ -33,7 +34,7 @@ internal static class Serve
     private static readonly Option<string?> TlsKey = new("--tls-key") { HelpName = "FILE", Description = "Its private key as PEM, not encrypted." };
     private static readonly Option<string?> Log = new("--log") { HelpName = "FORM", Description = "text (the default): what an operator must know, in sentences. json: that and every request, a JSON object a line." };
     private static readonly Option<string?> Profile = new("--profile") { HelpName = "NAME", Description = "muse: refuse what Meta's Model API refuses, so that what works here works there." };
-    private static readonly Option<string?> ConfigFile = new("--config") { HelpName = "FILE", Description = "A flint.yaml: the server, its models, prices, limits and policies. Options given beside it go before it; SIGHUP has prices, limits and policies read again." };
+    private static readonly Option<string?> ConfigFile = new("--config") { HelpName = "FILE", Description = "A flint.yaml: the server, its models, prices, limits and policies. Options given beside it go before it; SIGHUP has prices, limits, policies and upstreams read again." };
     private static readonly Option<string?> Data = DataOption.Create();
     private static readonly Lock Reloading = new();
 
@@ -54,14 +55,17 @@ internal static class Serve
         string? data = parsed.GetValue(Data) ?? config.Data;
         var store = new Store(data ?? ModelLocator.Home);
         var policies = new Policies();
-        config.Apply(store, policies);
+        var upstreams = new UpstreamModels(log: line => log.Fail("upstream", line));
+        config.Apply(store, policies, upstreams);
         List<ServedModel> models = Load(Choose(parsed, config));
         using TelemetryExport? export = TelemetryExport.Start(config.Telemetry);
-        await using var server = new ApiServer(options, models, store, policies);
+        await using var server = new ApiServer(options, models, store, policies, upstreams: upstreams);
         await server.StartAsync();
 
         foreach (ServedModel model in models)
             log.Tell("model", $"{model.Name}: {model.Description}");
+        foreach (UpstreamModel model in upstreams.All)
+            log.Tell("model", $"{model.Name}: upstreams {string.Join(", ", model.Options.Targets.Select(target => target.Name))}");
         if (options.RequireKeys && !new Accounts.Keys(store, TimeProvider.System).Any())
             log.Tell("no_key", "No key exists yet; requests need one. To make it: flint keys create --name NAME" + (data is null ? "" : $" --data {data}"));
         log.Tell("listening", $"Listening at {server.Address}");
@@ -75,7 +79,7 @@ internal static class Serve
             signal.Cancel = true;
             options.Certificates?.Reload();
             if (file is not null)
-                Reload(file, store, policies, log);
+                Reload(file, store, policies, upstreams, log);
         });
         await stop.WaitAsync();
         int seconds = IsGiven(parsed, Drain) ? parsed.GetValue(Drain) : config.DrainSeconds ?? parsed.GetValue(Drain);
@@ -93,18 +97,18 @@ internal static class Serve
     }
 
     // A file that is wrong changes nothing.
-    private static void Reload(string file, Store store, Policies policies, ServerLog log)
+    private static void Reload(string file, Store store, Policies policies, UpstreamModels upstreams, ServerLog log)
     {
         lock (Reloading)
         {
             try
             {
-                ServerConfig.Load(file).Apply(store, policies);
-                log.Tell("reloaded", $"{file} was read again: its policies, prices and limits hold from now on.");
+                ServerConfig.Load(file).Apply(store, policies, upstreams);
+                log.Tell("reloaded", $"{file} was read again: its policies, upstreams, prices and limits hold from now on.");
             }
             catch (Exception error) when (error is FlintException or IOException or UnauthorizedAccessException or DbException)
             {
-                log.Fail("not_reloaded", $"{error.Message}; the policies in force stay.");
+                log.Fail("not_reloaded", $"{error.Message}; the policies and upstreams in force stay.");
             }
         }
     }
@@ -163,11 +167,11 @@ internal static class Serve
         return (colon < 0 ? null : text[..colon], new AdapterSource(text[(colon + 1)..equals], text[(equals + 1)..]));
     }
 
-    /// <summary>The models of the command line; where it names none, those of the configuration.</summary>
+    /// <summary>The models of the command line; where it names none, those of the configuration, which may be none but upstreams'.</summary>
     private static IReadOnlyList<ModelConfig> Choose(ParseResult parsed, ServerConfig config)
     {
         string?[] files = parsed.GetValue(Files) is { Length: > 0 } named ? named : (string?[])[null];
-        if (files[0] is null && config.Models.Count > 0)
+        if (files[0] is null && config.Models.Count + config.Upstreams.Count > 0)
         {
             if (Array.Find((Option[])[Alias, Adapter, Parallel, Waiting, Context, Threads], option => IsGiven(parsed, option)) is { } extra)
                 throw FlintException.Caller("conflicting_options", $"{extra.Name} is for models that the command line names; those of the configuration say it there.");

@@ -4,6 +4,7 @@ using Flint.App.Accounts;
 using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 
 namespace Flint.App.Config;
 
@@ -58,8 +59,11 @@ internal sealed record ServerConfig
     /// <summary>The directory of the accounts; null for the usual one.</summary>
     public string? Data { get; init; }
 
-    /// <summary>The models; none for the one that comes with Flint.</summary>
+    /// <summary>The models of this server's own; none for the one that comes with Flint, where there are no upstreams.</summary>
     public IReadOnlyList<ModelConfig> Models { get; init; } = [];
+
+    /// <summary>The models that upstreams serve.</summary>
+    public IReadOnlyList<UpstreamOptions> Upstreams { get; init; } = [];
 
     /// <summary>The whole price table; null where the file has none, and the store's holds.</summary>
     public IReadOnlyList<Price>? Prices { get; init; }
@@ -111,10 +115,14 @@ internal sealed record ServerConfig
         return schema;
     }
 
-    /// <summary>Brings the prices and limits of the file into the store, and its policies into force.</summary>
-    /// <exception cref="FlintException">Caller: limits are named for an organisation or a project that does not exist.</exception>
-    public void Apply(Store store, Policies policies)
+    /// <summary>Brings the prices and limits of the file into the store, and its policies and upstreams into force.</summary>
+    /// <exception cref="FlintException">
+    /// Caller: limits are named for an organisation or a project that does not exist, or an upstream's name is taken or its key not to be
+    /// had; all is as it was.
+    /// </exception>
+    public void Apply(Store store, Policies policies, UpstreamModels upstreams)
     {
+        IReadOnlyList<UpstreamModel> prepared = upstreams.Prepare(Upstreams);
         var organizations = new Organizations(store, TimeProvider.System);
         List<(Owner Owner, Limits Limits)> limits =
         [
@@ -127,6 +135,7 @@ internal sealed record ServerConfig
         foreach ((Owner owner, Limits limit) in limits)
             Accounts.Limits.Set(store, owner, limit);
         policies.Replace(Policies);
+        upstreams.Replace(prepared);
     }
 
     private static ServerConfig Read(YamlSection root, string path)
@@ -158,6 +167,7 @@ internal sealed record ServerConfig
             Telemetry = ReadTelemetry(root),
             Data = root.Text("data") is { } data ? At(data) : null,
             Models = ReadModels(root, At),
+            Upstreams = UpstreamReader.Read(root, At),
             Prices = ReadPrices(root),
             Limits = ReadLimits(root),
             Policies = PolicyReader.Read(root, At),
@@ -216,24 +226,31 @@ internal sealed record ServerConfig
             return null;
         var prices = new List<Price>();
         foreach ((string model, YamlSection section) in root.Named("prices"))
-        {
-            long input = ReadMoney(section, "input") ?? 0, output = ReadMoney(section, "output") ?? 0;
-            var price = new Price { Model = model, Input = input, CachedInput = ReadMoney(section, "cached") ?? input, Output = output };
-            section.Make("input", () =>
-            {
-                Accounts.Prices.Check(price);
-                return price;
-            });
-            foreach (string key in (string[])["input", "output"])
-            {
-                if (!section.Has(key))
-                    section.Report(key, $"prices.{model}.{key} is missing");
-            }
-
-            prices.Add(price);
-        }
+            prices.Add(ReadPrice(section, model, $"prices.{model}"));
 
         return prices;
+    }
+
+    /// <summary>Reads a price.</summary>
+    /// <param name="section">What has its fields.</param>
+    /// <param name="model">The model that it is of.</param>
+    /// <param name="path">How the section is named where one of them is missing.</param>
+    internal static Price ReadPrice(YamlSection section, string model, string path)
+    {
+        long input = ReadMoney(section, "input") ?? 0, output = ReadMoney(section, "output") ?? 0;
+        var price = new Price { Model = model, Input = input, CachedInput = ReadMoney(section, "cached") ?? input, Output = output };
+        section.Make("input", () =>
+        {
+            Accounts.Prices.Check(model.Length == 0 ? price with { Model = path } : price);
+            return price;
+        });
+        foreach (string key in (string[])["input", "output"])
+        {
+            if (!section.Has(key))
+                section.Report(key, $"{path}.{key} is missing");
+        }
+
+        return price;
     }
 
     private static List<(string Owner, Limits Limits)> ReadLimits(YamlSection root) =>

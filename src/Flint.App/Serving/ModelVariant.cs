@@ -5,23 +5,16 @@ using Flint.Models;
 namespace Flint.App.Serving;
 
 /// <summary>A served model as requests name it: itself, or with one of its adapters (<c>MODEL:ADAPTER</c>).</summary>
-public sealed class ModelVariant
+public sealed class ModelVariant : NamedModel
 {
     internal ModelVariant(ServedModel model)
-    {
-        Model = model;
-        Name = model.Name;
-        Fingerprint = model.Fingerprint;
-        Created = model.Created;
-    }
+        : base(model.Name, model.Fingerprint, model.Created) => Model = model;
 
     internal ModelVariant(ServedModel model, AdapterSource source, LoraAdapter adapter, ModelAdapter loaded)
+        : base($"{model.Name}:{source.Name}", $"{model.Fingerprint}_{Digest(adapter)}", File.GetLastWriteTimeUtc(source.Path))
     {
         Model = model;
         Adapter = loaded;
-        Name = $"{model.Name}:{source.Name}";
-        Fingerprint = $"{model.Fingerprint}_{Digest(adapter)}";
-        Created = File.GetLastWriteTimeUtc(source.Path);
     }
 
     /// <summary>The model.</summary>
@@ -30,14 +23,11 @@ public sealed class ModelVariant
     /// <summary>The adapter; null for the model itself.</summary>
     public ModelAdapter? Adapter { get; }
 
-    /// <summary>Its name in the API.</summary>
-    public string Name { get; }
+    /// <inheritdoc/>
+    public override int? ContextLength => Model.ContextLength;
 
-    /// <summary>Names the weights, those of the adapter included.</summary>
-    public string Fingerprint { get; }
-
-    /// <summary>When its file was written.</summary>
-    public DateTimeOffset Created { get; }
+    /// <inheritdoc/>
+    public override string? Parent => Adapter is null ? null : Model.Name;
 
     private static string Digest(LoraAdapter adapter)
     {

@@ -7,6 +7,7 @@ using Flint.App.Accounts;
 using Flint.App.Api;
 using Flint.App.Policy;
 using Flint.App.Serving;
+using Flint.App.Upstreams;
 
 namespace Flint.App.Tests.Api;
 
@@ -42,7 +43,7 @@ internal sealed class TestServer : IAsyncDisposable
     /// <summary>A client that sends the key.</summary>
     internal HttpClient Client { get; }
 
-    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false, Policies? policies = null, Func<ApiOptions, ApiOptions>? adjust = null)
+    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false, Policies? policies = null, UpstreamModels? upstreams = null, Func<ApiOptions, ApiOptions>? adjust = null)
     {
         var folder = new TemporaryFolder();
         string path = folder.File("tiny.gguf");
@@ -51,7 +52,7 @@ internal sealed class TestServer : IAsyncDisposable
         (_, string secret) = new Keys(store, time ?? TimeProvider.System).Create("test");
         ServedModel model = ServedModel.Load(path, ModelName, (options ?? new ServingOptions()) with { Threads = 1 });
         var listen = new ApiOptions { Port = 0, RequireKeys = requireKeys, IsMuse = muse };
-        var server = new ApiServer(adjust?.Invoke(listen) ?? listen, [model], store, policies, time);
+        var server = new ApiServer(adjust?.Invoke(listen) ?? listen, [model], store, policies, time, upstreams);
         await server.StartAsync();
         return new TestServer(folder, store, model, server, secret);
     }

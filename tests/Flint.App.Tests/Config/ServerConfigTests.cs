@@ -6,6 +6,7 @@ using Flint.App.Accounts;
 using Flint.App.Config;
 using Flint.App.Policy;
 using Flint.App.Tests.Cli;
+using Flint.App.Upstreams;
 
 namespace Flint.App.Tests.Config;
 
@@ -28,6 +29,11 @@ public sealed class ServerConfigTests : IDisposable
         Assert.Equal(("model.gguf", "my-model", 4096, "legal"), (model.Path, model.Alias, model.Options.ContextLength, Assert.Single(model.Options.Adapters).Name));
         Assert.Equal(new Price { Model = "my-model", Input = 250_000, CachedInput = 25_000, Output = 1_100_000 }, Assert.Single(config.Prices!));
         Assert.Equal(250_500_000, Assert.Single(config.Limits).Limits.MonthlyCost);
+        UpstreamOptions big = Assert.Single(config.Upstreams);
+        Assert.Equal(("big-model", 131072, TimeSpan.FromSeconds(15), 5), (big.Name, big.Context, big.HealthInterval, big.CircuitFailures));
+        Assert.Equal(new TargetOptions { Name = "rack-1", BaseUrl = new Uri("http://10.0.0.7:8000/v1/"), Model = "meta/big-model", KeyVariable = "RACK_KEY", Weight = 3 }, big.Targets[0]);
+        Assert.Equal(("big-model", _folder.File("vendor.key"), new Price { Input = 500_000, CachedInput = 50_000, Output = 2_000_000 }), (big.Targets[1].Model, big.Targets[1].KeyFile, big.Targets[1].Price));
+        Assert.Equal(new UpstreamOptions { Name = big.Name, Targets = big.Targets, Context = big.Context }, big); // the file says what holds without it
         PolicyRules house = config.Policies.Named["house"];
         Assert.Equal(["card-numbers"], house.Input.Select(rule => rule.Name));
         Assert.Equal(["card-numbers", "project-names"], house.Output.Select(rule => rule.Name));
@@ -66,6 +72,18 @@ public sealed class ServerConfigTests : IDisposable
                   "a b": x
             prices:
               m: { input: 0.1234567 }
+            upstreams:
+              m:
+                targets:
+                  - base_url: ftp://user:secret@host/
+                    key_env: A
+                    key_file: b
+                  - name: "2"
+                    weight: 0
+                  - name: "2"
+                    base_url: http://h/
+                health: { path: http://elsewhere/ }
+              n: {}
             default_policy: gone
             policies:
               p:
@@ -84,10 +102,13 @@ public sealed class ServerConfigTests : IDisposable
         foreach ((int line, string what) in new[]
         {
             (2, "listen.host is 'nowhere'"), (3, "listen.port is 70000; expected 0 to 65535"), (4, "unknown key 'listen.colour'"), (7, "parallel is 'many'"), (9, "adapter"),
-            (11, "at most six decimals"), (11, "prices.m.output is missing"), (12, "default_policy is 'gone'"), (16, "name is missing"), (16, "action is 'forbid'; expected deny or redact or allow"),
-            (17, "cannot be used"), (20, "max_length belongs to a pattern"), (22, "\\z"), (16, "two rules are named 'twice'"), (24, "least is above its most"),
+            (11, "at most six decimals"), (11, "prices.m.output is missing"), (24, "default_policy is 'gone'"), (28, "name is missing"), (28, "action is 'forbid'; expected deny or redact or allow"),
+            (29, "cannot be used"), (32, "max_length belongs to a pattern"), (34, "\\z"), (28, "two rules are named 'twice'"), (36, "least is above its most"),
+            (15, "base_url is no address"), (16, "expected key_env or key_file, not both"), (18, "base_url is missing"), (19, "weight is 0; expected 1 to 1000"), (15, "two targets of upstreams.m are named '2'"),
+            (22, "health.path is 'http://elsewhere/'"), (23, "upstreams.n has 0 targets"),
         })
             Assert.True(faults.Any(fault => fault.StartsWith($"{path}:{line}: ", StringComparison.Ordinal) && fault.Contains(what, StringComparison.Ordinal)), $"line {line}: {what} is not among\n{string.Join('\n', faults)}");
+        Assert.DoesNotContain(faults, fault => fault.Contains("secret", StringComparison.Ordinal));
         FlintException first = Assert.Throws<FlintException>(() => ServerConfig.Load(path));
         Assert.Equal("invalid_config", first.Code);
         Assert.Contains(first.Message, faults);
@@ -116,15 +137,16 @@ public sealed class ServerConfigTests : IDisposable
         var store = new Store(_folder.Path);
         new Prices(store).Set(new Price { Model = "old", Input = 1, CachedInput = 1, Output = 1 });
         var policies = new Policies();
-        ServerConfig.Load(Write("limits: {default: {daily_tokens: 5}, default/default: {monthly_cost: 2.5}}\n")).Apply(store, policies);
+        var upstreams = new UpstreamModels();
+        ServerConfig.Load(Write("limits: {default: {daily_tokens: 5}, default/default: {monthly_cost: 2.5}}\n")).Apply(store, policies, upstreams);
         Assert.Equal("old", Assert.Single(new Prices(store).List()).Model);
-        ServerConfig.Load(Write("prices: {new: {input: 1, output: 2}}\ndefault_policy: p\npolicies: {p: {bounds: {max_tokens: 7}}}\n")).Apply(store, policies);
+        ServerConfig.Load(Write("prices: {new: {input: 1, output: 2}}\ndefault_policy: p\npolicies: {p: {bounds: {max_tokens: 7}}}\n")).Apply(store, policies, upstreams);
         Assert.Equal("new", Assert.Single(new Prices(store).List()).Model);
         var organizations = new Organizations(store, TimeProvider.System);
         Assert.Equal(new Limits { DailyTokens = 5 }, Limits.Of(store, new Owner(OwnerKind.Organization, organizations.Find("default").Id)));
         Assert.Equal(new Limits { MonthlyCost = 2_500_000 }, Limits.Of(store, new Owner(OwnerKind.Project, organizations.FindProject("default/default").Id)));
         Assert.True(policies.TryFind(null, out PolicyRules? rules) && rules!.Bounds.MaxTokens == 7);
-        Assert.Throws<FlintException>(() => ServerConfig.Load(Write("limits: {nobody: {daily_tokens: 5}}\n")).Apply(store, policies));
+        Assert.Throws<FlintException>(() => ServerConfig.Load(Write("limits: {nobody: {daily_tokens: 5}}\n")).Apply(store, policies, upstreams));
         Assert.True(policies.TryFind(null, out rules) && rules is not null); // what was in force stays
     }
 

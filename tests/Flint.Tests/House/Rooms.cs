@@ -27,13 +27,14 @@ internal static class Rooms
         ["Operations"] = ["Accounts"],
         ["Serving"] = [.. AllOfEngine, "Accounts"],
         ["Policy"] = [],
-        ["Config"] = [.. AllOfEngine, "Accounts", "Operations", "Policy", "Serving"],
-        ["Api"] = [.. AllOfEngine, "Accounts", "Operations", "Policy", "Serving"],
+        ["Upstreams"] = [.. AllOfEngine, "Accounts", "Serving"],
+        ["Config"] = [.. AllOfEngine, "Accounts", "Operations", "Policy", "Serving", "Upstreams"],
+        ["Api"] = [.. AllOfEngine, "Accounts", "Operations", "Policy", "Serving", "Upstreams"],
         ["Nano"] = [.. AllOfEngine],
         ["Pictures"] = [],
         ["Recipes"] = [.. AllOfEngine, "Config", "Serving", "Nano", "Pictures"],
         ["Eval"] = [.. AllOfEngine, "Serving", "Nano", "Pictures"],
-        ["Cli"] = [.. AllOfEngine, "Accounts", "Operations", "Policy", "Config", "Serving", "Nano", "Eval", "Recipes"],
+        ["Cli"] = [.. AllOfEngine, "Accounts", "Operations", "Policy", "Config", "Serving", "Upstreams", "Nano", "Eval", "Recipes"],
     };
 
     /// <summary>Single files that may use one room more, with the reason.</summary>
