@@ -39,6 +39,9 @@ internal sealed record ServerConfig
     /// <summary>The directory of the accounts; null for the usual one.</summary>
     public string? Data { get; init; }
 
+    /// <summary>The address of the PostgreSQL database of the accounts, or <c>file:PATH</c> of a file that holds it; null where the file names none.</summary>
+    public string? Store { get; init; }
+
     /// <summary>The models; none for the one that comes with Flint.</summary>
     public IReadOnlyList<ModelConfig> Models { get; init; } = [];
 
@@ -131,11 +134,25 @@ internal sealed record ServerConfig
             IsMuse = listen?.Choice("profile", "open", Muse) == Muse,
             DrainSeconds = (int?)listen?.OptionalInteger("drain_seconds", 0, 86_400),
             Data = root.Text("data") is { } data ? At(data) : null,
+            Store = root.Text("store") is { } store ? ReadStore(root, store, At) : null,
             Models = ReadModels(root, At),
             Prices = ReadPrices(root),
             Limits = ReadLimits(root),
             Policies = PolicyReader.Read(root, At),
         };
+    }
+
+    // An address is checked without being repeated in a message, as it may hold a password.
+    private static string? ReadStore(YamlSection root, string store, Func<string, string> at)
+    {
+        const string file = Accounts.Store.FilePrefix;
+        if (store.StartsWith(file, StringComparison.Ordinal))
+            return file + at(store[file.Length..]);
+        return root.Make("store", () =>
+        {
+            Accounts.Store.CheckAddress(store);
+            return store;
+        });
     }
 
     private static List<ModelConfig> ReadModels(YamlSection root, Func<string, string> at)
