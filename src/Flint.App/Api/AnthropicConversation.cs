@@ -177,12 +177,7 @@ internal static class AnthropicConversation
             JsonFields tool = JsonFields.Object(one, $"tools[{tools.Count}]");
             if (tool.Text("type") is { } type && type != "custom")
                 throw ApiException.Unsupported(tool.PathOf("type"), $"Unsupported value: tools of type '{ApiException.Shorten(type)}', which this server does not have. Supported values are: 'custom'.");
-            string name = tool.RequiredText("name");
-            ChatConversation.CheckToolName(name, tool.PathOf("name"), ApiLimits.MaxAnthropicToolName);
-            if (tools.Exists(other => other.Name == name))
-                throw ApiException.Invalid(tool.PathOf("name"), "invalid_value", $"Invalid '{tool.PathOf("name")}': two tools are named '{name}'.");
-            if (tool.Flag("strict") == true)
-                throw ApiException.Unsupported(tool.PathOf("strict"), $"Unsupported value: '{tool.PathOf("strict")}' is true, and this server cannot yet hold arguments to a schema.");
+            string name = ChatConversation.ReadToolName(tool, ApiLimits.MaxAnthropicToolName, tools);
             JsonFields schema = tool.Object("input_schema") ?? throw ApiException.Missing(tool.PathOf("input_schema"));
             tools.Add(ToolDefinition.Create(name, tool.Text("description"), (JsonObject)ChatConversation.NodeOf(schema.Element, schema.Path)!));
         }

@@ -21,11 +21,21 @@ internal sealed partial record ChatConversation
     /// <summary>A prompt that goes to the model as it is, in place of messages, and whose answer is read as it is; null for none.</summary>
     public string? RawPrompt { get; init; }
 
-    /// <summary>Refuses a name that no function may have.</summary>
-    public static void CheckToolName(string name, string path, int maxLength)
+    /// <summary>The name of a tool whose fields these are; what this server cannot do for it is refused.</summary>
+    /// <param name="tool">Has <c>name</c> and, maybe, <c>strict</c>.</param>
+    /// <param name="maxLength">Of the name.</param>
+    /// <param name="others">Tools that it must not be named like; null where that is no matter.</param>
+    /// <exception cref="ApiException">The name does not do, or <c>strict</c> is true.</exception>
+    public static string ReadToolName(JsonFields tool, int maxLength, List<ToolDefinition>? others = null)
     {
+        string name = tool.RequiredText("name"), path = tool.PathOf("name");
         if (name.Length > maxLength || !ToolName().IsMatch(name))
             throw ApiException.Invalid(path, "invalid_value", $"Invalid '{path}': a name has 1 to {maxLength} letters, digits, dots, dashes and underscores.");
+        if (others?.Exists(other => other.Name == name) == true)
+            throw ApiException.Invalid(path, "invalid_value", $"Invalid '{path}': two tools are named '{name}'.");
+        if (tool.Flag("strict") == true)
+            throw ApiException.Unsupported(tool.PathOf("strict"), $"Unsupported value: '{tool.PathOf("strict")}' is true, and this server cannot yet hold arguments to a schema.");
+        return name;
     }
 
     /// <summary>

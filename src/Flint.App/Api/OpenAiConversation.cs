@@ -16,7 +16,10 @@ internal static class OpenAiConversation
         foreach (JsonElement one in array.EnumerateArray())
             messages.Add(ReadMessage(JsonFields.Object(one, $"messages[{messages.Count}]")));
         List<ToolDefinition> tools = ReadTools(body);
-        return new ChatConversation { Messages = messages, Tools = OffersTools(body, tools) ? tools : [] };
+        bool offers = OffersTools(body);
+        if (offers && tools.Count == 0 && body.TryGet("tool_choice", out _) && SubagentFields.Find(body) is null)
+            throw ApiException.Invalid("tool_choice", "invalid_value", "Invalid 'tool_choice': it is only allowed when 'tools' are specified.");
+        return new ChatConversation { Messages = messages, Tools = offers ? tools : [] };
     }
 
     private static ChatMessage ReadMessage(JsonFields message)
@@ -104,20 +107,20 @@ internal static class OpenAiConversation
                 continue; // read with the field of that name
             CheckType(tool);
             JsonFields function = tool.Object("function") ?? throw ApiException.Missing(tool.PathOf("function"));
-            string name = function.RequiredText("name");
-            ChatConversation.CheckToolName(name, function.PathOf("name"), ApiLimits.MaxToolName);
+            ChatConversation.ReadToolName(function, ApiLimits.MaxToolName);
             function.Text("description");
             function.Object("parameters");
-            if (function.Flag("strict") == true)
-                throw ApiException.Unsupported(function.PathOf("strict"), $"Unsupported value: '{function.PathOf("strict")}' is true, and this server cannot yet hold arguments to a schema.");
             tools.Add(ToolDefinition.From(ChatConversation.NodeOf(one, tool.Path)));
         }
 
         return tools;
     }
 
-    // A request that forces a call would need the answer held to a grammar; asking the model nicely would not be the same.
-    private static bool OffersTools(JsonFields body, List<ToolDefinition> tools)
+    /// <summary>Whether <c>tool_choice</c>, of any API that has it in this shape, lets the model call tools.</summary>
+    /// <exception cref="ApiException">
+    /// It is none of its values, or forces a call: that would need the answer held to a grammar; asking the model nicely would not be the same.
+    /// </exception>
+    public static bool OffersTools(JsonFields body)
     {
         const string path = "tool_choice";
         if (!body.TryGet(path, out JsonElement choice))
@@ -127,11 +130,7 @@ internal static class OpenAiConversation
         string value = JsonFields.Text(choice, path);
         if (value == "required")
             throw ApiException.Unsupported(path, "Unsupported value: 'tool_choice' is 'required', and this server cannot yet force a call. Supported values are: 'auto', 'none'.");
-        if (value is not ("auto" or "none"))
-            throw JsonFields.InvalidChoice(path, value, ["auto", "none"]);
-        if (tools.Count == 0 && value == "auto" && SubagentFields.Find(body) is null)
-            throw ApiException.Invalid(path, "invalid_value", "Invalid 'tool_choice': it is only allowed when 'tools' are specified.");
-        return value == "auto";
+        return value is "auto" or "none" ? value == "auto" : throw JsonFields.InvalidChoice(path, value, ["auto", "none"]);
     }
 
     private static void CheckType(JsonFields value)

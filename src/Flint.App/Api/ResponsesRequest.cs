@@ -74,7 +74,7 @@ internal sealed record ResponsesRequest
         string? effort = reasoning?.Choice("effort", OpenAiChatRequest.Efforts);
         var echo = new JsonObject();
         List<ToolDefinition> tools = ReadTools(body, echo);
-        bool offersTools = OffersTools(body), parallel = body.Flag("parallel_tool_calls") ?? true;
+        bool offersTools = OpenAiConversation.OffersTools(body), parallel = body.Flag("parallel_tool_calls") ?? true;
         var input = new ResponsesInput(stored, key, id);
         input.Read(body);
         string items = input.Items.ToJsonString(ChatConversation.Unescaped);
@@ -223,32 +223,13 @@ internal sealed record ResponsesRequest
 
             if (type != "function")
                 throw ApiException.Unsupported(tool.PathOf("type"), $"Unsupported value: tools of type '{ApiException.Shorten(type)}', which this server does not have. Supported values are: 'function'.");
-            string name = tool.RequiredText("name");
-            ChatConversation.CheckToolName(name, tool.PathOf("name"), ApiLimits.MaxToolName);
-            if (tools.Exists(other => other.Name == name))
-                throw ApiException.Invalid(tool.PathOf("name"), "invalid_value", $"Invalid '{tool.PathOf("name")}': two tools are named '{name}'.");
-            if (tool.Flag("strict") == true)
-                throw ApiException.Unsupported(tool.PathOf("strict"), $"Unsupported value: '{tool.PathOf("strict")}' is true, and this server cannot yet hold arguments to a schema.");
+            string name = ChatConversation.ReadToolName(tool, ApiLimits.MaxToolName, tools);
             JsonNode? schema = tool.Object("parameters") is JsonFields parameters ? ChatConversation.NodeOf(parameters.Element, parameters.Path) : null;
             tools.Add(ToolDefinition.Create(name, tool.Text("description"), schema as JsonObject));
             told.Add(new JsonObject { ["type"] = type, ["name"] = name, ["description"] = tool.Text("description"), ["parameters"] = schema, ["strict"] = false });
         }
 
         return tools;
-    }
-
-    // As with chat completions: a forced call would need the answer held to a grammar.
-    private static bool OffersTools(JsonFields body)
-    {
-        const string path = "tool_choice";
-        if (!body.TryGet(path, out JsonElement choice))
-            return true;
-        if (choice.ValueKind == JsonValueKind.Object)
-            throw ApiException.Unsupported(path, "Unsupported value: 'tool_choice' names a tool, and this server cannot yet force a call. Supported values are: 'auto', 'none'.");
-        string value = JsonFields.Text(choice, path);
-        if (value == "required")
-            throw ApiException.Unsupported(path, "Unsupported value: 'tool_choice' is 'required', and this server cannot yet force a call. Supported values are: 'auto', 'none'.");
-        return value is "auto" or "none" ? value == "auto" : throw JsonFields.InvalidChoice(path, value, ["auto", "none"]);
     }
 
     // What would change the answer's meaning if it were passed over is refused by name.

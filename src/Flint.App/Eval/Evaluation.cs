@@ -19,7 +19,7 @@ public sealed class Evaluation
     /// <param name="options">What.</param>
     /// <exception cref="FlintException">Caller: the needle items asked for are longer than the model's context.</exception>
     public Evaluation(ServedModel model, EvaluationOptions options)
-        : this(options.Mode == EvaluationMode.Greedy ? new Responder(model).AnswerAsync : new Contemplator(model, options.Contemplation, options.Calibration).AnswerAsync, new Responder(model).Count, options)
+        : this(options.Mode == EvaluationMode.Greedy ? new Responder(model).AnswerAsync : new Contemplator(model, options).AnswerAsync, new Responder(model).Count, options)
     {
         if (options.Tasks.Contains("needle") && options.NeedleTokens > model.ContextLength)
             throw FlintException.Caller("context_too_short", $"needle items of {options.NeedleTokens} tokens do not fit the model's context of {model.ContextLength}");

@@ -55,14 +55,17 @@ internal sealed class Responder(ServedModel model)
     /// <summary>The tokens of an item with all its answers.</summary>
     internal int Count(NanoItem item) => model.Encode(Input(item, item.Messages.Count, prompt: false)).Ids.Length;
 
-    internal TemplateInput Input(NanoItem item, int messages, bool prompt) => new()
+    internal TemplateInput Input(NanoItem item, int messages, bool prompt) => Input(item, messages, prompt, item.Strength);
+
+    /// <summary>The same, thought over as much as told; null for as much as the model does unasked.</summary>
+    internal TemplateInput Input(NanoItem item, int messages, bool prompt, Strength? strength) => new()
     {
         Messages = [.. item.Messages.Take(messages)],
         Tools = [.. item.Tools.Select(json => ToolDefinition.From(System.Text.Json.Nodes.JsonNode.Parse(json)))],
         AddGenerationPrompt = prompt,
         BosToken = model.BosText,
         EosToken = model.EosText,
-        Extra = model.Dialect.EffortVariables(NanoWorld.StrengthNames[(int)item.Strength]),
+        Extra = strength is { } known ? model.Dialect.EffortVariables(NanoWorld.StrengthNames[(int)known]) : new Dictionary<string, object?>(),
         Now = DateTimeOffset.UnixEpoch, // items are the same on every day
     };
 }

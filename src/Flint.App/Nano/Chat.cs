@@ -1,3 +1,4 @@
+using System.Text;
 using static Flint.App.Nano.Vocabulary;
 
 namespace Flint.App.Nano;
@@ -36,6 +37,9 @@ internal static partial class Chat
 
         internal List<Memory> Told { get; } = [];
 
+        /// <summary>All that the user told, in order, what was changed later too.</summary>
+        internal List<Memory> Events { get; } = [];
+
         internal HashSet<string> Asked { get; } = [];
 
         /// <summary>One exchange.</summary>
@@ -45,18 +49,28 @@ internal static partial class Chat
         /// <param name="high">The thought in full sentences.</param>
         /// <param name="answer">The answer without any rule.</param>
         /// <param name="oneWord">The answer in one word.</param>
-        internal void Say(string user, string low, string medium, string high, string answer, string oneWord)
+        /// <param name="values">What the user has told and the answer repeats.</param>
+        internal void Say(string user, string low, string medium, string high, string answer, string oneWord, params ReadOnlySpan<string> values)
         {
             Item.Key(user).User(user);
             (string lowRule, string mediumRule, string highRule, string said) = Rule switch
             {
-                Rule.Capitals => (", capitals", " In capitals.", $" The answer is: {answer} I write it in capitals.", answer.ToUpperInvariant()),
+                Rule.Capitals => (", capitals", " In capitals.", $" The answer is: {answer} I write it in capitals{Spelled(values)}.", answer.ToUpperInvariant()),
                 Rule.EndWord => ($", {Word}", $" Last word: {Word}.", $" I end with the word {Word}.", $"{answer} {Big(Word)}."),
                 Rule.Title => ($", {Word}", $" Title: {Word}.", $" I say {Word} to the user.", $"{Word}, {Lead(answer)}"),
                 Rule.OneWord => (", one word", " In one word.", " I answer in one word.", oneWord + "."),
                 _ => ("", "", "", answer),
             };
             Item.Assistant(Item.By(low + lowRule, medium + mediumRule, high + highRule), said);
+        }
+
+        // Words that are met for the first time are written in capitals letter by letter.
+        private string Spelled(ReadOnlySpan<string> values)
+        {
+            var text = new StringBuilder();
+            foreach (string value in values)
+                if (Item.Stage > 2 && !value.Contains(' ')) text.Append($"{(text.Length == 0 ? ":" : ",")} {value} {string.Join(' ', value.ToUpperInvariant().ToCharArray())}");
+            return text.ToString();
         }
 
         private static string Lead(string answer) => answer.StartsWith("I ", StringComparison.Ordinal) ? answer : Small(answer);

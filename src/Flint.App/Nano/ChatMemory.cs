@@ -77,12 +77,13 @@ internal static partial class Chat
         Memory memory = Remember(random, kind);
         if (talk.Told.Exists(m => m.Noted == memory.Noted)) return;
         talk.Told.RemoveAll(m => m.Kind == kind);
+        talk.Events.Add(memory);
         if (change)
         {
             string lead = random.Pick(["No, wait: ", "I was wrong: ", "Correction: ", "That has changed: ", "Sorry, I meant this: "]);
             memory = memory with { Told = lead + Lower(memory.Told) };
             talk.Told.Add(memory);
-            talk.Say(memory.Told, "new", $"New: {memory.Noted}.", $"The user changes something: {memory.Noted}. I note it.", $"Understood, {memory.Noted}.", "Noted");
+            talk.Say(memory.Told, "new", $"New: {memory.Noted}.", $"The user changes something: {memory.Noted}. I note it.", $"Understood, {memory.Noted}.", "Noted", memory.Value);
             return;
         }
         Memory? second = null;
@@ -97,13 +98,14 @@ internal static partial class Chat
             memory = memory with { Told = both };
             talk.Told.Add(memory);
             talk.Told.Add(second with { Told = both });
-            talk.Say(both, "noted", $"Noted: {memory.Noted}, {second.Noted}.", $"The user tells two things: {memory.Noted} and {second.Noted}. I note them.", $"I will remember that {memory.Noted} and {second.Noted}.", "Noted");
+            talk.Events.Add(second);
+            talk.Say(both, "noted", $"Noted: {memory.Noted}, {second.Noted}.", $"The user tells two things: {memory.Noted} and {second.Noted}. I note them.", $"I will remember that {memory.Noted} and {second.Noted}.", "Noted", memory.Value, second.Value);
             return;
         }
         string told = kind == "name" && random.Chance(50) ? $"{random.Pick(["Hello, ", "Hi, "])}{Lower(memory.Told)}" : memory.Told;
         talk.Told.Add(memory with { Told = told });
         talk.Say(told, "noted", $"Noted: {memory.Noted}.", $"The user tells something: {memory.Noted}. I note it.",
-            kind == "name" ? $"Nice to meet you, {memory.Value}!" : $"I will remember that {memory.Noted}.", "Noted");
+            kind == "name" ? $"Nice to meet you, {memory.Value}!" : $"I will remember that {memory.Noted}.", "Noted", memory.Value);
     }
 
     private static string Lower(string told) => told.StartsWith("I ", StringComparison.Ordinal) ? told : Vocabulary.Small(told);
@@ -118,12 +120,13 @@ internal static partial class Chat
         (string[] ask, string about) = AskFor(kind);
         if (!talk.Asked.Add(kind + memory?.Value)) return;
         string user = random.Pick(ask);
-        // What was told in order, in the words that questions are put in, so that one can be looked for in it.
-        string told = talk.Told.Count == 0 ? "nothing" : string.Join(", ", talk.Told.Select(m => AskFor(m.Kind).About));
-        string asked = talk.Item.Stage > 2 ? $"The user told me: {told}. Asked for: {about}." : $"The user asks for something: {about}.";
+        string asked = $"The user asks for something: {about}.";
+        if (talk.Item.Stage > 2)
+            asked = $"The user asks for {about}.{string.Concat(talk.Events.Select(m => $" {m.Value}, {AskFor(m.Kind).About}: {(m.Kind == kind ? "yes" : "no")}."))}";
         if (memory is null)
             talk.Say(user, "not told", "Not told before.", $"{asked} {(talk.Item.Stage > 2 ? "Not told." : "In this chat it was not told.")}", $"You have not told me {about}.", "Unknown");
         else
-            talk.Say(user, memory.Value, $"Told before: \"{memory.Told}\"", $"{asked} The user told me before: \"{memory.Told}\"", Big(memory.Noted) + ".", Big(memory.Value));
+            talk.Say(user, memory.Value, $"Told before: \"{memory.Told}\"", talk.Item.Stage > 2 ? asked : $"{asked} The user told me before: \"{memory.Told}\"", Big(memory.Noted) + ".",
+                Big(memory.Value), memory.Value);
     }
 }

@@ -6,7 +6,7 @@ namespace Flint.App.Nano;
 /// <summary>Small work on lists: sorting, counting, reversing, comparing, finding.</summary>
 internal static class Lists
 {
-    private const int MostItems = 6;
+    private const int MostItems = 6, MostDrilled = 20, DrillPercent = 35;
 
     // Sorted by letters nowhere but here: all words begin with different letters where the first letter decides.
     private static readonly string[] Words = [.. Animals, .. Fruits, .. Colours, .. Things];
@@ -15,24 +15,29 @@ internal static class Lists
 
     internal static NanoItem Make(ItemBuilder item, bool heldOut)
     {
-        int rounds = item.Random.Chance(25) && !heldOut ? 2 : 1;
-        for (int i = 0; i < rounds; i++) Task(item);
+        bool again = item.Random.Chance(25);
+        int rounds = heldOut ? 1 : item.Stage > 2 ? item.Random.Range(1, 3) : again ? 2 : 1;
+        for (int i = 0; i < rounds; i++) Task(item, drill: item.Stage > 2 && !heldOut && item.Random.Chance(DrillPercent));
         return item.Build();
     }
 
-    private static void Task(ItemBuilder item)
+    // A drill has longer lists: more to compare at every turn.
+    private static void Task(ItemBuilder item, bool drill)
     {
         switch (item.Random.Below(20))
         {
+            case < 10 when drill: CountWord(item, drill); break;
+            case < 15 when drill: CountLetter(item, drill); break;
+            case < 20 when drill: Find(item, drill); break;
             case < 4: SortNumbers(item); break;
             case < 6: SortWords(item); break;
             case < 8: CountKind(item); break;
-            case < 10: CountWord(item); break;
-            case < 12: CountLetter(item); break;
+            case < 10: CountWord(item, drill); break;
+            case < 12: CountLetter(item, drill); break;
             case < 14: Reverse(item); break;
             case < 17: CompareDates(item); break;
             case < 19: Extreme(item); break;
-            default: Find(item); break;
+            default: Find(item, drill); break;
         }
     }
 
@@ -66,21 +71,38 @@ internal static class Lists
         Array.Sort(sorted);
         if (down) Array.Reverse(sorted);
         string next = down ? "largest" : "smallest";
-        var high = new StringBuilder($"I take the {next} number again and again.");
-        var medium = new StringBuilder();
+        string high = item.Stage > 2
+            ? $"I put them in one by one, the {next} first.{Insertions(numbers, down ? (a, b) => b - a : (a, b) => a - b, n => $"{n}", ", ")}"
+            : Selections(item.Stage, numbers, sorted, next, down);
+        string medium = $"{Big(next)} first: {string.Join(", then ", sorted)}.";
+        Say(item, $"sort {next} {list}", user, $"{Big(next)} first.", medium, high, string.Join(", ", sorted));
+    }
+
+    // The best of what is left, again and again.
+    private static string Selections(int stage, int[] numbers, int[] sorted, string next, bool down)
+    {
+        var text = new StringBuilder($"I take the {next} number again and again.");
         var left = new List<int>(numbers);
         foreach (int number in sorted)
         {
-            high.Append(item.Stage switch
-            {
-                1 => $" Of {string.Join(", ", left)} the {next} is {number}.",
-                2 => $" {string.Join(", ", BestSoFar(left, down))}: {number}.",
-                _ => $" {string.Join(", ", left.Zip(BestSoFar(left, down), (one, best) => $"{one} {best}"))}: {number}.",
-            });
+            text.Append(stage == 1 ? $" Of {string.Join(", ", left)} the {next} is {number}." : $" {string.Join(", ", BestSoFar(left, down))}: {number}.");
             left.Remove(number);
-            medium.Append(medium.Length == 0 ? $"{Big(next)} first: {number}" : $", then {number}");
         }
-        Say(item, $"sort {next} {list}", user, $"{Big(next)} first.", medium.Append('.').ToString(), high.ToString(), string.Join(", ", sorted));
+        return text.ToString();
+    }
+
+    // One after the other, each with the sorted list that it makes of those before it.
+    private static string Insertions<T>(IEnumerable<T> items, Comparison<T> order, Func<T, string> name, string separator)
+    {
+        var text = new StringBuilder();
+        var sorted = new List<T>();
+        foreach (T item in items)
+        {
+            int at = sorted.FindIndex(other => order(item, other) < 0);
+            sorted.Insert(at < 0 ? sorted.Count : at, item);
+            text.Append($" {name(item)}: {string.Join(separator, sorted.Select(name))}.");
+        }
+        return text.ToString();
     }
 
     // After each number the best of those before it and itself.
@@ -106,7 +128,7 @@ internal static class Lists
         string letters = string.Join(", ", words.Select(w => $"{w} {w[0]}"));
         string order = string.Join(", ", sorted.Select(w => w[0]));
         Say(item, "words " + list, user, $"{order}.", $"{letters}. In order: {order}.",
-            $"I look at the first letters: {letters}. From A to Z the letters are {order}. So the words are {string.Join(", ", sorted.Select(w => $"{w[0]} {w}"))}.", string.Join(", ", sorted));
+            $"I look at the first letters: {letters}. {(item.Stage > 2 ? $"From A to Z, one by one:{Insertions(words.Select(w => w[0]), (a, b) => a - b, c => $"{c}", " ")}" : $"From A to Z the letters are {order}.")} So the words are {string.Join(", ", sorted.Select(w => $"{w[0]} {w}"))}.", string.Join(", ", sorted));
     }
 
     private static void CountKind(ItemBuilder item)
@@ -129,17 +151,21 @@ internal static class Lists
             if (is_) count++;
             if (is_) low.Append(low.Length == 0 ? "" : ", ").Append(word);
             medium.Append(medium.Length == 0 ? "" : ", ").Append(is_ ? $"{word} {count}" : $"{word} no");
-            high.Append($" {Big(word)} is {(is_ ? A(one) : "no " + one)}: {count}.");
+            high.Append(item.Stage > 2 ? Verdict(word, is_ ? $"{count}" : null) : $" {Big(word)} is {(is_ ? A(one) : "no " + one)}: {count}.");
         }
         string answer = count == 1 ? $"There is 1 {one} in the list." : $"There are {count} {kind} in the list.";
         Say(item, $"count {kind} {text}", user, low.Length == 0 ? "None." : low.Append('.').ToString(), medium.Append('.').ToString(), $"I count the {kind}.{high} The count is {count}.", answer);
     }
 
-    private static void CountWord(ItemBuilder item)
+    // In drills there are words that are met for the first time.
+    private static string[] Pool(NanoRandom random, int count, bool drill) =>
+        drill && random.Chance(40) ? [.. Enumerable.Range(0, count).Select(_ => random.Chance(50) ? AnyName(random) : MadePlace(random)).Distinct()] : random.Sample(Words, count);
+
+    private static void CountWord(ItemBuilder item, bool drill)
     {
         NanoRandom random = item.Random;
-        string[] pool = random.Sample(Words, random.Range(2, 4));
-        var list = new string[random.Range(4, MostItems)];
+        string[] pool = Pool(random, random.Range(2, 4), drill);
+        var list = new string[random.Range(4, drill ? MostDrilled : MostItems)];
         for (int i = 0; i < list.Length; i++) list[i] = random.Pick(pool);
         string word = pool[0], text = string.Join(", ", list);
         string user = random.Pick([$"How many times does {word} occur? {text}", $"Count {word} in this list: {text}", $"{text}\nHow often is {word} in the list?", $"How often do you see {word} here: {text}"]);
@@ -151,30 +177,35 @@ internal static class Lists
             bool same = one == word;
             if (same) count++;
             medium.Append(medium.Length == 0 ? "" : ", ").Append(same ? $"{one} {count}" : one);
-            if (item.Stage > 2) high.Append($" {one}: {(same ? $"{count}" : "no")}.");
+            if (item.Stage > 2) high.Append(Verdict(one, same ? $"{count}" : null));
             else high.Append(same ? $" {Big(one)} is the word: {count}." : $" {Big(one)} is another word.");
         }
         string answer = count == 1 ? $"The word {word} is in the list 1 time." : $"The word {word} is in the list {count} times.";
         Say(item, $"count {word} {text}", user, count == 0 ? "None." : string.Join(", ", Enumerable.Range(1, count)) + ".", medium.Append('.').ToString(), $"I count {word}.{high} The count is {count}.", answer);
     }
 
-    private static void CountLetter(ItemBuilder item)
+    private static void CountLetter(ItemBuilder item, bool drill)
     {
         NanoRandom random = item.Random;
-        string word = random.Pick(Spelled);
+        string word = drill ? MadePlace(random).ToLowerInvariant() : random.Pick(Spelled);
         char letter = random.Chance(75) ? word[random.Below(word.Length)] : (char)('a' + random.Below(26));
         string user = random.Pick([$"How many times is the letter {letter} in the word {word}?", $"Count the letter {letter} in {word}.", $"How often does {word} have the letter {letter}?", $"How many {letter} are there in {word}?"]);
         int count = 0;
         var medium = new StringBuilder();
+        var verdicts = new StringBuilder();
         foreach (char c in word)
         {
             if (c == letter) count++;
+            verdicts.Append(Verdict($"{c}", c == letter ? $"{count}" : null));
             medium.Append(medium.Length == 0 ? "" : ", ").Append(c == letter ? $"{c} {count}" : $"{c}");
         }
         string spelled = string.Join(" ", word.ToCharArray());
         string answer = count == 1 ? $"The letter {letter} is in {word} 1 time." : $"The letter {letter} is in {word} {count} times.";
-        Say(item, $"letter {letter} {word}", user, $"{spelled}.", $"{medium}.", $"I spell the word: {spelled}. Now I count the letter {letter}: {medium}. The count is {count}.", answer);
+        Say(item, $"letter {letter} {word}", user, $"{spelled}.", $"{medium}.", $"I spell the word: {spelled}. Now I count the letter {letter}{(item.Stage > 2 ? $".{verdicts}" : $": {medium}.")} The count is {count}.", answer);
     }
+
+    // What one thing of a list comes to: what it has to be compared with stands before the list.
+    private static string Verdict(string one, string? yes) => $" {one}: {yes ?? "no"}.";
 
     private static void Reverse(ItemBuilder item)
     {
@@ -225,26 +256,29 @@ internal static class Lists
                 high.Append($" The month {best.Month:00} comes {rivals.Length} times, so I compare the days: {days}.");
             }
         }
-        if (item.Stage > 2) high = Elimination(dates, which, late);
-        high.Append($" The {which} date is {Text(best)}.");
+        if (item.Stage > 2) high = BestDate(dates, late, Text);
+        else high.Append($" The {which} date is {Text(best)}.");
         string low = best.Year == sorted[0].Year && best.Year == sorted[^1].Year ? "Same year." : $"{best.Year}.";
         Say(item, $"{which} {string.Join(' ', dates)}", user, low, $"Years {steps}.", high.ToString(), $"The {which} date is {Text(best)}.");
     }
 
-    // Years, months and days in turn, each for the dates that are still in question.
-    private static StringBuilder Elimination((int Year, int Month, int Day)[] dates, string which, bool late)
+    // One date after the other against the best so far, by years, months and days until they differ.
+    private static StringBuilder BestDate((int Year, int Month, int Day)[] dates, bool late, Func<(int Year, int Month, int Day), string> name)
     {
-        var text = new StringBuilder();
-        foreach ((string name, string format, Func<(int Year, int Month, int Day), int> part) in
-            ((string, string, Func<(int Year, int Month, int Day), int>)[])[("Years", "0", d => d.Year), ("Months", "00", d => d.Month), ("Days", "00", d => d.Day)])
+        var best = dates[0];
+        var text = new StringBuilder($"I begin with {name(best)}.");
+        foreach (var date in dates[1..])
         {
-            int best = late ? dates.Max(part) : dates.Min(part);
-            text.Append($"{(text.Length == 0 ? "" : " ")}{name}: {string.Join(", ", dates.Select(d => part(d).ToString(format)))}.");
-            dates = [.. dates.Where(d => part(d) == best)];
-            text.Append($" The {which} is {best.ToString(format)}, {dates.Length} {(dates.Length == 1 ? "time" : "times")}.");
-            if (dates.Length == 1) break;
+            text.Append($" {name(date)}: year {date.Year} and {best.Year}, {Order(date.Year, best.Year)}");
+            if (date.Year == best.Year) text.Append($"; month {date.Month:00} and {best.Month:00}, {Order(date.Month, best.Month)}");
+            if (date.Year == best.Year && date.Month == best.Month) text.Append($"; day {date.Day:00} and {best.Day:00}, {Order(date.Day, best.Day)}");
+            bool better = date.CompareTo(best) > 0 == late;
+            if (better) best = date;
+            text.Append($". So {name(best)} {(better ? "is the best now" : "stays")}.");
         }
         return text;
+
+        static string Order(int a, int b) => a == b ? "same" : a > b ? "larger" : "smaller";
     }
 
     private static void Extreme(ItemBuilder item)
@@ -267,17 +301,20 @@ internal static class Lists
         Say(item, $"{which} {list}", user, $"{best}.", $"Best so far: {medium}.", high.ToString(), $"The {which} number is {best}.");
     }
 
-    private static void Find(ItemBuilder item)
+    private static void Find(ItemBuilder item, bool drill)
     {
         NanoRandom random = item.Random;
-        string[] words = random.Sample(Words, random.Range(4, MostItems) + 1);
+        string[] words = Pool(random, random.Range(4, drill ? MostDrilled : MostItems) + 1, drill);
         bool there = random.Chance(50);
         string[] list = words[1..];
         string word = there ? random.Pick(list) : words[0], text = string.Join(", ", list);
         int at = Array.IndexOf(list, word);
         string user = random.Pick([$"Is {word} in this list? {text}", $"{text}\nIs {word} one of them?", $"Does this list have {word}: {text}", $"Look for {word} in this list: {text}"]);
         string walk = string.Join(", ", there ? list[..(at + 1)] : list);
-        Say(item, $"find {word} {text}", user, there ? "Found." : "Not found.", $"{walk}: {(there ? "found" : "not found")}.", $"I go through the list: {walk}. {(there ? $"Here is {word}" : $"There is no {word}")}.",
+        string high = item.Stage > 2
+            ? $"I look for {word}.{string.Concat(list[..(there ? at : list.Length)].Select(w => Verdict(w, null)))}{(there ? Verdict(word, "yes") : " It is not there.")}"
+            : $"I go through the list: {walk}. {(there ? $"Here is {word}" : $"There is no {word}")}.";
+        Say(item, $"find {word} {text}", user, there ? "Found." : "Not found.", $"{walk}: {(there ? "found" : "not found")}.", high,
             there ? $"Yes, {word} is in the list." : $"No, {word} is not in the list.");
     }
 }

@@ -12,12 +12,15 @@ public static class NanoWorld
     // Of 1,000 training examples of a stage, by number. Needles are long: few of them are many tokens.
     private static readonly (string Task, int[] Shares)[] Mix =
     [
-        ("arithmetic", [270, 210, 140]), ("reading", [160, 210, 290]), ("needle", [35, 25, 20]), ("json", [105, 110, 110]),
-        ("tools", [110, 115, 90]), ("chat", [110, 120, 150]), ("lists", [140, 160, 160]), ("facts", [70, 50, 40]),
+        ("arithmetic", [270, 210, 130]), ("reading", [160, 210, 260]), ("needle", [35, 25, 10]), ("json", [105, 110, 80]),
+        ("tools", [110, 115, 80]), ("chat", [110, 120, 165]), ("lists", [140, 160, 250]), ("facts", [70, 50, 25]),
     ];
 
     // How much the answers of training examples are thought over, in percent; the rest is high, what a model does unasked.
     private const int LowShare = 20, MediumShare = 30;
+
+    // In the last stage, of all but arithmetic.
+    private const int LateLowShare = 8, LateMediumShare = 12;
 
     // Evaluated at all strengths: that they differ in length and in what they get right is part of this skill.
     private const string MixedTask = "arithmetic";
@@ -31,8 +34,8 @@ public static class NanoWorld
 
     /// <summary>
     /// The stages that nano is trained in. They ask the same and are answered the same; in each, what was hard before is thought over
-    /// in smaller steps: in the second, sums digit by digit, sorting number by number, options one by one; in the third, what a
-    /// passage or the user has told is listed in a few words each before it is searched.
+    /// in smaller steps: in the second, sums digit by digit, sorting number by number, options one by one; in the third, what is
+    /// told or listed is gone through one by one, each compared with what is asked, and sorting puts in one after the other.
     /// </summary>
     public const int Stages = 3;
 
@@ -113,7 +116,8 @@ public static class NanoWorld
         foreach (char c in task) stream = stream * 31 + c;
         var random = new NanoRandom(seed, stream, (ulong)index);
         int at = random.Below(100);
-        Strength strength = asked ?? (at < LowShare ? Strength.Low : at < LowShare + MediumShare ? Strength.Medium : Strength.High);
+        (int low, int medium) = stage == Stages && task != MixedTask ? (LateLowShare, LateMediumShare) : (LowShare, MediumShare);
+        Strength strength = asked ?? (at < low ? Strength.Low : at < low + medium ? Strength.Medium : Strength.High);
         for (int draw = 0; draw < MaxDraws; draw++)
         {
             var builder = new ItemBuilder(task, random, strength, stage);

@@ -11,7 +11,7 @@ internal static class Reading
 {
     internal const string NotSaid = "The passage does not say.";
 
-    private const int UnanswerablePercent = 25, FollowUpPercent = 40, WhoPercent = 22;
+    private const int UnanswerablePercent = 25, FollowUpPercent = 40, LateFollowUpPercent = 60, WhoPercent = 22, DrillPercent = 40;
 
     /// <summary>Something told of someone: the sentence, and the questions that it answers.</summary>
     /// <param name="Kind">What is told, such as where someone lives.</param>
@@ -44,20 +44,22 @@ internal static class Reading
         var facts = new List<Fact>();
         var subjects = new List<(string Name, bool Place)>();
         var used = new HashSet<string>();
-        int people = random.Range(2, 4);
+        // A drill tells the same kinds of all: then names alone decide nothing.
+        bool drill = item.Stage > 2 && !heldOut && random.Chance(DrillPercent);
+        int people = drill ? 2 : random.Range(2, 4);
         for (int i = 0; i < people; i++) subjects.Add((Fresh(random, used, AnyName), false));
         if (random.Chance(40)) subjects.Add((Fresh(random, used, MadePlace), true));
         // Few kinds for many subjects: then what is told of one is told of another too.
-        string[] kinds = random.Sample(PersonKinds, random.Range(2, 4));
+        string[] kinds = random.Sample(PersonKinds, drill ? random.Range(3, 5) : random.Range(2, 4));
         foreach ((string subject, bool place) in subjects)
         {
-            string[] own = place ? random.Sample(PlaceKinds, random.Range(1, 2)) : random.Sample(kinds, random.Range(1, Math.Min(3, kinds.Length)));
+            string[] own = place ? random.Sample(PlaceKinds, random.Range(1, 2)) : random.Sample(kinds, drill ? kinds.Length : random.Range(1, Math.Min(3, kinds.Length)));
             foreach (string kind in own) facts.Add(Tell(random, kind, subject, used));
         }
         List<(string Text, Fact[] Facts)> sentences = Sentences(random, facts);
         string passage = string.Join(' ', sentences.Select(s => s.Text));
 
-        int questions = !heldOut && random.Chance(FollowUpPercent) ? random.Range(2, 3) : 1;
+        int questions = !heldOut && random.Chance(item.Stage > 2 ? LateFollowUpPercent : FollowUpPercent) ? random.Range(2, 3) : 1;
         item.Key(passage);
         var asked = new HashSet<string>();
         for (int q = 0; q < questions; q++)
@@ -138,7 +140,7 @@ internal static class Reading
             return quote is null
                 ? item.By("No sentence.", $"{Big(question.About)}: no sentence tells it.", "")
                 : item.By($"\"{quote}\"", $"{Big(question.About)}: the passage says \"{quote}\"", "");
-        if (item.Stage > 2) return Listed(question, fact, quote is not null, sentences);
+        if (item.Stage > 2) return Compared(question, fact, quote is not null, sentences);
         var text = new StringBuilder($"The question asks {question.About}. ");
         if (question.Who is not null)
             return text.Append(quote is null ? "No sentence of the passage tells that." : $"The passage says: \"{quote}\" That tells it.").ToString();
@@ -152,12 +154,20 @@ internal static class Reading
         return text.Append(!known ? $"The passage tells nothing about {fact.Subject}." : quote is null ? $" That does not tell {question.About}." : $" That tells {question.About}.").ToString();
     }
 
-    // All that is told, in order and in equal words; then what is asked in the same words, to be found among them or not.
-    private static string Listed(Question question, Fact fact, bool isTold, List<(string Text, Fact[] Facts)> sentences)
+    // What is asked in two words; then what is told, in order and in equal words, each compared with the first word and, where it
+    // is that, with the second, up to the one that is asked for.
+    private static string Compared(Question question, Fact fact, bool isTold, List<(string Text, Fact[] Facts)> sentences)
     {
-        string told = string.Join("; ", sentences.SelectMany(s => s.Facts).Select(f => f.Short));
-        string asked = question.Who is null ? $"{fact.Subject} {fact.Kind}" : $"who {fact.Kind} {question.Who}";
-        return $"Told: {told}. Asked: {asked}. {(isTold ? $"Found: {fact.Short}" : "Not told")}.";
+        string asked = question.Who ?? fact.Subject;
+        var text = new StringBuilder($"Asked: {asked} {fact.Kind}.");
+        foreach (Fact told in sentences.SelectMany(s => s.Facts))
+        {
+            bool found = isTold && told == fact;
+            bool near = question.Who is null ? told.Subject == asked : found;
+            text.Append($" {told.Short}: {(near ? $"{asked}, {told.Kind}: {(found ? "yes" : "no")}" : "no")}.");
+            if (found) return text.ToString();
+        }
+        return text.Append(" Not told.").ToString();
     }
 
     private static string Fresh(NanoRandom random, HashSet<string> used, Func<NanoRandom, string> make)

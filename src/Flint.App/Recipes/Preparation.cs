@@ -30,7 +30,7 @@ internal sealed class Preparation
     internal string Examples => Path.Combine(_recipe.Folder, "examples.bin");
 
     /// <summary>The model that training begins with.</summary>
-    internal string Model => _recipe.BaseModel ?? Path.Combine(_recipe.Folder, "initial.gguf");
+    internal string Model => _recipe.BaseModel is { } model && _recipe.KvHeads == 0 ? model : Path.Combine(_recipe.Folder, "initial.gguf");
 
     /// <summary>Where training is.</summary>
     internal string Checkpoint => Path.Combine(_recipe.Folder, "checkpoint.gguf");
@@ -54,7 +54,8 @@ internal sealed class Preparation
             throw FlintException.Caller("other_recipe", $"{_recipe.Folder} holds a run that began with other data, tokenizer, template, model or seed than {_recipe.Path} says; name another output.folder, or remove that one to begin anew");
         Directory.CreateDirectory(_recipe.Folder);
         if (_recipe.Generated is { } generated) Generate(generated);
-        if (_recipe.BaseModel is null) MakeModel();
+        if (_recipe.BaseModel is not { } model) MakeModel();
+        else if (_recipe.KvHeads > 0) Growth.Write(Model, model, _recipe.KvHeads);
         MakeExamples();
         File.WriteAllText(StampFile, stamp + "\n");
     }
@@ -113,6 +114,7 @@ internal sealed class Preparation
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         void Add(string text) => hash.AppendData(Encoding.UTF8.GetBytes(text + "\n"));
         Add(FormattableString.Invariant($"{_recipe.Name} {_recipe.Seed} {_recipe.PromptWeight} {_recipe.Options.MaxExampleTokens} {_recipe.VocabularySize} {_recipe.MergeDigits} {_recipe.Generated}"));
+        if (_recipe.KvHeads > 0) Add($"{_recipe.KvHeads} heads of keys and values");
         if (_recipe.Shape is { } shape) Add(FormattableString.Invariant($"{shape with { Pattern = [] }} {string.Join(' ', shape.Pattern)}"));
         foreach (string? file in (string?[])[_recipe.Template, .. _recipe.Files])
         {

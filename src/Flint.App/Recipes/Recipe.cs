@@ -47,6 +47,9 @@ internal sealed record Recipe
     /// <summary>The model that is trained on.</summary>
     public string? BaseModel { get; init; }
 
+    /// <summary>The heads of keys and values that <see cref="BaseModel"/> is given before; 0 where it keeps its own.</summary>
+    public int KvHeads { get; init; }
+
     /// <summary>How to train.</summary>
     public required TrainerOptions Options { get; init; }
 
@@ -111,6 +114,7 @@ internal sealed record Recipe
             TokenizerModel = tokenizerModel is null ? null : Model(tokenizerModel),
             BaseModel = baseModel is null ? null : Model(baseModel),
             Shape = baseModel is null ? ReadShape(model) : null,
+            KvHeads = baseModel is null ? 0 : model.Integer("kv_heads", 0, 1, 1 << 20),
             Folder = At(output.RequiredText("folder")),
             Output = output.Text("model") is { } target ? At(target) : null,
             Quantized = [.. (output.Section("quantized")?.Entries() ?? []).Select(q => (q.Key, At(q.Value)))],

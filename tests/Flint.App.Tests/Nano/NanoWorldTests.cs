@@ -110,19 +110,35 @@ public sealed class NanoWorldTests
 
     [Theory]
     [MemberData(nameof(Tasks))]
-    public void Stages_ask_and_answer_the_same_and_differ_in_thoughts(string task)
+    public void The_first_stages_ask_and_answer_the_same_and_differ_in_thoughts(string task)
     {
         int differ = 0;
         for (int i = 0; i < 200; i++)
         {
-            NanoItem first = NanoWorld.Train(4, task, i, stage: 1), last = NanoWorld.Train(4, task, i);
-            Assert.Equal(first.Key, last.Key);
-            Assert.Equal(first.Messages.Select(m => m.Content), last.Messages.Select(m => m.Content));
-            if (first.Messages.Zip(last.Messages).All(m => m.First.ReasoningContent == m.Second.ReasoningContent)) continue;
+            NanoItem first = NanoWorld.Train(4, task, i, stage: 1), second = NanoWorld.Train(4, task, i, stage: 2);
+            Assert.Equal(first.Key, second.Key);
+            Assert.Equal(first.Messages.Select(m => m.Content), second.Messages.Select(m => m.Content));
+            if (first.Messages.Zip(second.Messages).All(m => m.First.ReasoningContent == m.Second.ReasoningContent)) continue;
             differ++;
-            Assert.True(last.Strength == Strength.High || task is "facts" or "chat", $"{task}, {last.Strength}");
+            Assert.True(second.Strength == Strength.High || task is "facts" or "chat", $"{task}, {second.Strength}");
         }
-        Assert.Equal(task is "arithmetic" or "reading" or "lists" or "facts" or "chat", differ > 0);
+        Assert.Equal(task is "arithmetic" or "lists" or "facts" or "chat", differ > 0);
+    }
+
+    [Fact]
+    public void The_last_stage_compares_one_by_one()
+    {
+        int compared = 0;
+        for (int i = 0; i < 100; i++)
+        {
+            NanoItem item = NanoWorld.HeldOut(5, "reading", i);
+            string thoughts = item.Messages[^1].ReasoningContent!, answer = item.Messages[^1].Content!;
+            Assert.StartsWith("Asked: ", thoughts);
+            Assert.Equal(answer == Reading.NotSaid, thoughts.EndsWith("no. Not told.", StringComparison.Ordinal));
+            Assert.Equal(answer != Reading.NotSaid, thoughts.EndsWith(": yes.", StringComparison.Ordinal));
+            compared += thoughts.Split(": ").Length - 2;
+        }
+        Assert.True(compared > 300, $"{compared} comparisons");
     }
 
     [Theory]

@@ -53,6 +53,15 @@ public sealed class RecipeTests : IDisposable
         Assert.Null(recipe.Output);
     }
 
+    [Fact]
+    public void A_model_that_is_trained_on_may_be_given_more_heads()
+    {
+        string text = Good.Replace("tokenizer: {size: 300}\n", "").Replace("template: t.jinja\n", "");
+        int model = text.IndexOf("model:", StringComparison.Ordinal), training = text.IndexOf("training:", StringComparison.Ordinal);
+        Recipe recipe = Load(text[..model] + "model: {from: base.gguf, kv_heads: 4}\n" + text[training..]);
+        Assert.Equal((_folder.File("base.gguf"), 4, null), (recipe.BaseModel, recipe.KvHeads, recipe.Shape));
+    }
+
     [Theory]
     [InlineData("seed: 7", "seed: seven", 2, "seed is 'seven'; expected an integer")]
     [InlineData("seed: 7", "seed: '7'", 2, "seed is '7'; expected an integer")]
