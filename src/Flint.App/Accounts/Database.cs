@@ -58,6 +58,9 @@ internal abstract class Database
     /// <summary>Whether something is wrong with the database or the way to it, which may pass.</summary>
     public bool IsFault(Exception error) => error is DbException or IOException or SocketException or TimeoutException && !IsConflict(error);
 
+    /// <summary>What went wrong, in a line.</summary>
+    public virtual string Explain(Exception error) => error.Message;
+
     /// <summary>Statements on a connection of their own.</summary>
     public Statements Connect(bool synced) => new(Open(synced), this);
 

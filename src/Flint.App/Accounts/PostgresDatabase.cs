@@ -11,7 +11,7 @@ namespace Flint.App.Accounts;
 /// </summary>
 internal sealed class PostgresDatabase : Database
 {
-    /// <summary>Most connections of a process that read; one more writes, and one says that the process lives.</summary>
+    /// <summary>Most connections of a process, the one that writes among them; one more says that the process lives.</summary>
     public const int MaxConnections = 20;
 
     /// <summary>Seconds to wait for a connection.</summary>
@@ -131,6 +131,9 @@ internal sealed class PostgresDatabase : Database
 
     /// <inheritdoc/>
     public override bool IsConflict(Exception error) => error is PostgresException { SqlState: ['2', '2' or '3', ..] }; // what data are, and what they must agree with
+
+    /// <inheritdoc/>
+    public override string Explain(Exception error) => error is PostgresException told ? $"{told.MessageText} ({told.SqlState})" : error.Message;
 
     /// <summary>Takes the lock that says that a process lives, for as long as the connection does.</summary>
     /// <returns>Whether nobody had it.</returns>

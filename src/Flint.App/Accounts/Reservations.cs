@@ -47,7 +47,7 @@ public sealed class Reservations : IAsyncDisposable
             Node?.Dispose();
             if (!writer.Store.Database.IsFault(error))
                 throw;
-            throw new FlintException(FaultSide.Machine, "store_unusable", $"Cannot write the accounts in {writer.Store.Name}: {error.Message}", error);
+            throw new FlintException(FaultSide.Machine, "store_unusable", $"Cannot write the accounts in {writer.Store.Name}: {writer.Store.Database.Explain(error)}", error);
         }
     }
 

@@ -34,7 +34,7 @@ public sealed class Store
         }
         catch (Exception error) when (error is DbException or IOException or UnauthorizedAccessException or SocketException or TimeoutException)
         {
-            throw new FlintException(FaultSide.Machine, "store_unusable", $"Cannot open the accounts in {name}: {error.Message}", error);
+            throw new FlintException(FaultSide.Machine, "store_unusable", $"Cannot open the accounts in {name}: {Database?.Explain(error) ?? error.Message}", error);
         }
     }
 
@@ -79,7 +79,7 @@ public sealed class Store
                     throw;
                 Database.Clear();
                 if (!isFirst || statements is null || !Database.IsServer)
-                    throw new FlintException(FaultSide.Machine, UnavailableCode, $"The accounts in {Name} cannot be used: {error.Message}", error);
+                    throw new FlintException(FaultSide.Machine, UnavailableCode, $"The accounts in {Name} cannot be used: {Database.Explain(error)}", error);
             }
         }
     }

@@ -240,5 +240,5 @@ public sealed class StoreWriter : IAsyncDisposable
     }
 
     private FlintException Wrap(Exception error) => error as FlintException
-        ?? new FlintException(FaultSide.Machine, FailedCode, $"The usage of this request could not be recorded in {Store.Name}: {error.Message}", error);
+        ?? new FlintException(FaultSide.Machine, FailedCode, $"The usage of this request could not be recorded in {Store.Name}: {Store.Database.Explain(error)}", error);
 }

@@ -156,6 +156,26 @@ public sealed class PostgresStoreTests : IDisposable
         string Holders(string column) => store.Use(statements => string.Join(' ', statements.Query($"SELECT {column}::bigint FROM {Locks}", static row => row.GetInt64(0))));
     }
 
+    [Fact]
+    public async Task Connections_that_were_cut_while_they_were_idle_fail_nothing()
+    {
+        Store store = _accounts.Open();
+        var keys = new Keys(store, TimeProvider.System);
+        (_, string secret) = keys.Create("ada");
+        await using var ledger = new Ledger(store);
+        for (int i = 0; i < 5; i++)
+        {
+            await ledger.RecordAsync(new UsageRecord { RequestId = $"r{i}", Endpoint = "/" });
+            Assert.NotNull(keys.Find(secret));
+            using DbConnection connection = new PostgresDatabase(_accounts.Address!).OpenGuard();
+            Assert.NotEmpty(connection.Query<bool>("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"));
+        }
+
+        Assert.NotNull(keys.Find(secret));
+        await ledger.RecordAsync(new UsageRecord { RequestId = "last", Endpoint = "/" });
+        Assert.Equal((0, 6L), (ledger.Writer.Journal.Count, AuditChain.Verify(store).Head.Count));
+    }
+
     [Theory]
     [InlineData("postgres://flint:p%40ss@db.example:6543/accounts?sslmode=verify-full", "db.example", 6543, "flint", "p@ss", "accounts")]
     [InlineData("postgresql://[::1]/a%2Fb", "::1", 5432, null, null, "a/b")]
