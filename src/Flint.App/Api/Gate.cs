@@ -76,7 +76,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
     private static async Task FailAsync(HttpContext context, RequestMeter? meter, ErrorShape shape, ApiException failure, Exception error)
     {
         if (failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
-            await Console.Error.WriteLineAsync($"flint: {context.Request.Method} {context.Request.Path}: {(failure.Status == StatusCodes.Status503ServiceUnavailable ? error.Message : error.ToString())}");
+            await Console.Error.WriteLineAsync($"flint: {context.Request.Method} {context.Request.Path}: {error}");
         if (meter is not null)
             await SettleQuietlyAsync(meter, failure.Status, failure.Code ?? failure.Type);
         try
