@@ -36,11 +36,11 @@ internal sealed record ServerConfig
     /// <summary>Seconds that running requests may go on when the server stops; null where the file names none.</summary>
     public int? DrainSeconds { get; init; }
 
-    /// <summary>The directory of the accounts; null for the usual one.</summary>
-    public string? Data { get; init; }
-
     /// <summary>The address of the PostgreSQL database of the accounts, or <c>file:PATH</c> of a file that holds it; null where the file names none.</summary>
     public string? Store { get; init; }
+
+    /// <summary>The directory of the accounts; null for the usual one.</summary>
+    public string? Data { get; init; }
 
     /// <summary>The models; none for the one that comes with Flint.</summary>
     public IReadOnlyList<ModelConfig> Models { get; init; } = [];
