@@ -95,7 +95,7 @@ internal sealed class OllamaModels(Models models)
             writer.WriteStringValue("tools"u8);
         if (reasons)
             writer.WriteStringValue("thinking"u8);
-        if (metadata.Contains($"{metadata.Architecture}.pooling_type"))
+        if (metadata is not null && metadata.Contains($"{metadata.Architecture}.pooling_type"))
             writer.WriteStringValue("embedding"u8);
         writer.WriteEndArray();
         writer.WriteEndObject();
