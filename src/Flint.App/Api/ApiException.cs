@@ -1,3 +1,4 @@
+using Flint.App.Accounts;
 using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
@@ -81,8 +82,10 @@ internal sealed class ApiException : Exception
                 {
                     RetryAfter = Math.Max(1, (int)Math.Ceiling(fault.RetryAfter?.TotalSeconds ?? 1)),
                 };
-            case FlintException { Code: "metering_failed" } fault: // what cannot be metered is not answered
+            case FlintException { Code: StoreWriter.FailedCode } fault: // what cannot be metered is not answered
                 return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, "The usage of this request cannot be recorded now.", fault) { RetryAfter = 5 };
+            case FlintException { Code: Store.UnavailableCode or Reservations.LostCode } fault: // nor whose key cannot be found, or whose budget is not held
+                return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, "The accounts of this server cannot be used now.", fault) { RetryAfter = 5 };
             case FlintException { Side: FaultSide.Machine } fault:
                 return new(StatusCodes.Status500InternalServerError, "server_error", fault.Code, null, fault.Message, fault);
             default:

@@ -40,7 +40,7 @@ internal static class Serve
     /// <summary>The verb.</summary>
     public static Command Create()
     {
-        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, TlsCertificate, TlsKey, Log, Profile, ConfigFile, Data };
+        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, TlsCertificate, TlsKey, Log, Profile, ConfigFile, Data, DataOption.Address };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -52,7 +52,7 @@ internal static class Serve
         ServerLog log = OpenLog(parsed, config);
         ApiOptions options = ReadOptions(parsed, config, log);
         string? data = parsed.GetValue(Data) ?? config.Data;
-        var store = new Store(data ?? ModelLocator.Home);
+        Store store = DataOption.Open(parsed, data, config.Store);
         var policies = new Policies();
         config.Apply(store, policies);
         List<ServedModel> models = Load(Choose(parsed, config));

@@ -55,6 +55,9 @@ internal sealed record ServerConfig
     /// <summary>Where traces and metrics go.</summary>
     public TelemetryOptions Telemetry { get; init; } = TelemetryOptions.OfEnvironment;
 
+    /// <summary>The address of the PostgreSQL database of the accounts, or <c>file:PATH</c> of a file that holds it; null where the file names none.</summary>
+    public string? Store { get; init; }
+
     /// <summary>The directory of the accounts; null for the usual one.</summary>
     public string? Data { get; init; }
 
@@ -157,6 +160,7 @@ internal sealed record ServerConfig
             Log = root.Choice("log", PlainText, Json),
             Telemetry = ReadTelemetry(root),
             Data = root.Text("data") is { } data ? At(data) : null,
+            Store = root.Text("store") is { } store ? ReadStore(root, store, At) : null,
             Models = ReadModels(root, At),
             Prices = ReadPrices(root),
             Limits = ReadLimits(root),
@@ -175,6 +179,19 @@ internal sealed record ServerConfig
             return new TelemetryOptions(address, isHttp);
         section!.Report("otlp_endpoint", $"telemetry.otlp_endpoint is '{endpoint}'; expected an address such as http://localhost:4317");
         return TelemetryOptions.OfEnvironment;
+    }
+
+    // An address is checked without being repeated in a message, as it may hold a password.
+    private static string? ReadStore(YamlSection root, string store, Func<string, string> at)
+    {
+        const string file = Accounts.Store.FilePrefix;
+        if (store.StartsWith(file, StringComparison.Ordinal))
+            return file + at(store[file.Length..]);
+        return root.Make("store", () =>
+        {
+            Accounts.Store.CheckAddress(store);
+            return store;
+        });
     }
 
     private static List<ModelConfig> ReadModels(YamlSection root, Func<string, string> at)
