@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The whole suite in one command: restore, build Release once, run both test executables, sum up.
-# Needs the .NET 10 SDK; with node and npm present the client tests in JavaScript run too.
+# Needs the .NET 10 SDK; with node and npm present the client tests in JavaScript run too, with PostgreSQL's server those of
+# several nodes. As root of a Debian-like system it installs that server where it is absent.
 # Arguments go to both test executables (for example --filter-namespace 'Flint.Tests.Tokens').
 # The last line is always "N passed, N failed, N skipped"; the exit code is 0 only if tests ran and none failed.
 set -uo pipefail
@@ -46,6 +47,18 @@ while IFS= read -r package; do
     echo "test.sh: npm $install failed in $folder: $(tail -n 1 "$results/npm.log")"
   fi
 done < <(find tests -name package.json -not -path '*/node_modules/*' -not -path '*/bin/*' -not -path '*/obj/*')
+
+# PostgreSQL's server, for private instances of the tests. Without it those tests skip and say so.
+if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null 2>&1; then
+  if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null 2>&1; then
+    echo "test.sh: PostgreSQL is absent, installing Debian's"
+    install_postgresql() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql </dev/null >"$results/apt.log" 2>&1; }
+    install_postgresql || { apt-get update -qq </dev/null >"$results/apt.log" 2>&1; install_postgresql; } ||
+      echo "test.sh: PostgreSQL could not be installed: $(tail -n 1 "$results/apt.log")"
+  else
+    echo "test.sh: PostgreSQL is absent; its tests skip"
+  fi
+fi
 
 count() { # the figure named $2 in the run summary of log $1
   awk -v name="$2:" '/^Test run summary:/ { on = 1 } on && $1 == name { print $2; found = 1; exit } END { if (!found) print 0 }' "$1"

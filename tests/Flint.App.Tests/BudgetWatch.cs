@@ -13,11 +13,19 @@ internal sealed class BudgetWatch
     {
         _thread = new Thread(() =>
         {
-            while (!_ends)
+            try
             {
-                long now = tokens();
-                if (now < 0 || now > budget)
-                    _fault ??= $"{now} of {budget} tokens";
+                while (!_ends)
+                {
+                    long now = tokens();
+                    if (now < 0 || now > budget)
+                        _fault ??= $"{now} of {budget} tokens";
+                    _looked.TrySetResult();
+                }
+            }
+            catch (Exception error)
+            {
+                _fault ??= error.ToString(); // a test that failed has taken the store away
                 _looked.TrySetResult();
             }
         }) { IsBackground = true };

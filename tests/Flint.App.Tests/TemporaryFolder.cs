@@ -1,5 +1,3 @@
-using Flint.App.Accounts;
-
 namespace Flint.App.Tests;
 
 /// <summary>A folder that is gone after the test.</summary>
@@ -9,11 +7,5 @@ internal sealed class TemporaryFolder : IDisposable
 
     internal string File(string name) => System.IO.Path.Combine(Path, name);
 
-    public void Dispose()
-    {
-        // Pooled connections keep the accounts open; those of other tests are in use.
-        using (var connection = new Microsoft.Data.Sqlite.SqliteConnection(Store.ConnectionTo(File(Store.FileName))))
-            Microsoft.Data.Sqlite.SqliteConnection.ClearPool(connection);
-        Directory.Delete(Path, recursive: true);
-    }
+    public void Dispose() => Directory.Delete(Path, recursive: true);
 }

@@ -1,7 +1,7 @@
+using System.Data.Common;
 using System.Security.Cryptography;
 using System.Text;
 using Dapper;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
@@ -51,8 +51,8 @@ public static class AuditChain
     /// <summary>The present head.</summary>
     public static AuditHead Head(Store store)
     {
-        using SqliteConnection connection = store.Open();
-        using SqliteTransaction transaction = connection.BeginTransaction(deferred: true);
+        using DbConnection connection = store.Open();
+        using DbTransaction transaction = store.Database.BeginRead(connection);
         return Read(connection, transaction);
     }
 
@@ -61,8 +61,8 @@ public static class AuditChain
     /// <param name="noted">A head noted before, which the ledger must still contain; null for none.</param>
     public static AuditResult Verify(Store store, AuditHead? noted = null)
     {
-        using SqliteConnection connection = store.Open();
-        using SqliteTransaction transaction = connection.BeginTransaction(deferred: true); // one state, whatever is written meanwhile
+        using DbConnection connection = store.Open();
+        using DbTransaction transaction = store.Database.BeginRead(connection);
         AuditHead head = Read(connection, transaction), at = new(0, Text(new byte[SHA256.HashSizeInBytes]));
         bool contained = noted is null || noted == at;
         foreach ((UsageRecord record, byte[]? hash) in Records(connection, transaction, Ledger.Columns))
@@ -84,24 +84,23 @@ public static class AuditChain
     {
         (long count, byte[] before) = store.Query("SELECT records, hash FROM chain", static row => (row.GetInt64(0), row.GetFieldValue<byte[]>(1)))[0];
         byte[] hash = Next(before, record);
-        store.Execute("UPDATE chain SET records = ?1, hash = ?2", count + 1, hash);
+        store.Execute("UPDATE chain SET records = $1, hash = $2", count + 1, hash);
         return hash;
     }
 
     /// <summary>Begins the chain over the records there are.</summary>
-    internal static void Begin(SqliteConnection connection, SqliteTransaction transaction)
+    internal static void Begin(Statements store)
     {
-        using var store = new Statements(connection) { Transaction = transaction };
-        store.Execute("INSERT INTO chain (id, records, hash) VALUES (1, 0, ?1)", new byte[SHA256.HashSizeInBytes]);
-        foreach (UsageRecord record in Records(connection, transaction, FirstColumns).Select(r => r.Record).ToArray())
-            store.Execute("UPDATE usage SET hash = ?1 WHERE request_id = ?2", Extend(store, record), record.RequestId);
+        store.Execute("INSERT INTO chain (id, records, hash) VALUES (1, 0, $1)", new byte[SHA256.HashSizeInBytes]);
+        foreach (UsageRecord record in Records(store.Connection, store.Transaction!, FirstColumns).Select(r => r.Record).ToArray())
+            store.Execute("UPDATE usage SET hash = $1 WHERE request_id = $2", Extend(store, record), record.RequestId);
     }
 
-    private static IEnumerable<(UsageRecord Record, byte[]? Hash)> Records(SqliteConnection connection, SqliteTransaction transaction, string columns) =>
+    private static IEnumerable<(UsageRecord Record, byte[]? Hash)> Records(DbConnection connection, DbTransaction transaction, string columns) =>
         connection.Query<UsageRecord, byte[]?, (UsageRecord, byte[]?)>(
             $"SELECT {columns}, u.hash AS Hash FROM usage u ORDER BY u.id", (record, hash) => (record, hash), transaction: transaction, buffered: false, splitOn: "Hash");
 
-    private static AuditHead Read(SqliteConnection connection, SqliteTransaction transaction)
+    private static AuditHead Read(DbConnection connection, DbTransaction transaction)
     {
         (long count, byte[] hash) = connection.QuerySingle<(long, byte[])>("SELECT records, hash FROM chain", transaction: transaction);
         return new AuditHead(count, Text(hash));

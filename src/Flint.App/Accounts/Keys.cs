@@ -1,8 +1,8 @@
 using System.Buffers.Text;
+using System.Data.Common;
 using System.Security.Cryptography;
 using System.Text;
 using Dapper;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
@@ -34,7 +34,7 @@ public sealed class Keys(Store store, TimeProvider time)
 
     private const string Newest = "(SELECT s.prefix FROM secrets s WHERE s.key_id = k.id ORDER BY s.id DESC LIMIT 1) AS Prefix";
 
-    private const string BySecret = $"SELECT {Columns}, s.prefix, k.scopes, s.expires FROM secrets s JOIN keys k ON k.id = s.key_id {Owners} WHERE s.hash = ?1";
+    private const string BySecret = $"SELECT {Columns}, s.prefix, k.scopes, s.expires FROM secrets s JOIN keys k ON k.id = s.key_id {Owners} WHERE s.hash = $1";
 
     /// <summary>Makes a key.</summary>
     /// <param name="name">Its name, unique among the keys of the project that are not revoked.</param>
@@ -54,18 +54,18 @@ public sealed class Keys(Store store, TimeProvider time)
         if (expires <= created)
             throw FlintException.Caller("invalid_expiry", "A key's end is in the future.");
         project ??= new Organizations(store, time).FindProject($"{Organizations.Default}/{Organizations.Default}");
-        using SqliteConnection connection = store.Open();
-        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
+        using DbConnection connection = store.Open();
+        using DbTransaction transaction = store.Database.BeginWrite(connection);
         try
         {
             long id = connection.ExecuteScalar<long>(
-                "INSERT INTO keys (project_id, name, created, expires, scopes) VALUES (@Id, @name, @created, @expires, @scopes); SELECT last_insert_rowid()",
+                "INSERT INTO keys (project_id, name, created, expires, scopes) VALUES (@Id, @name, @created, @expires, @scopes) RETURNING id",
                 new { project.Id, name, created, expires, scopes = scopes.ToString() }, transaction);
             string secret = AddSecret(connection, transaction, id);
             transaction.Commit();
             return (Find(secret)!, secret);
         }
-        catch (SqliteException error) when (error.SqliteErrorCode == SQLitePCL.raw.SQLITE_CONSTRAINT)
+        catch (DbException error) when (store.Database.IsConflict(error))
         {
             throw FlintException.Caller("key_name_taken", $"A key named '{name}' exists already; revoke it first or choose another name.");
         }
@@ -74,7 +74,7 @@ public sealed class Keys(Store store, TimeProvider time)
     /// <summary>All keys, oldest first, revoked ones included.</summary>
     public IReadOnlyList<Key> List()
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         return Query(connection, $"SELECT {Columns}, {Newest}, k.scopes AS Scopes FROM keys k {Owners} ORDER BY k.id", null);
     }
 
@@ -86,7 +86,7 @@ public sealed class Keys(Store store, TimeProvider time)
     /// <exception cref="FlintException">Caller: no key that is not revoked, or more than one, is called so.</exception>
     public Key Get(string handle)
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         string start = handle.StartsWith(SecretPrefix, StringComparison.Ordinal) && handle.Length > VisibleLength ? handle[..VisibleLength] : handle;
         List<Key> found = Query(
             connection,
@@ -107,7 +107,7 @@ public sealed class Keys(Store store, TimeProvider time)
     /// <summary>The secrets of a key, oldest first.</summary>
     public IReadOnlyList<KeySecret> Secrets(Key key)
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         return [.. connection.Query<KeySecret>("SELECT prefix AS Prefix, created AS Created, expires AS Expires FROM secrets WHERE key_id = @Id ORDER BY id", new { key.Id })];
     }
 
@@ -118,10 +118,10 @@ public sealed class Keys(Store store, TimeProvider time)
     public (Key Key, string Secret) Rotate(string handle, TimeSpan overlap)
     {
         Key key = Get(handle);
-        using SqliteConnection connection = store.Open();
-        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
+        using DbConnection connection = store.Open();
+        using DbTransaction transaction = store.Database.BeginWrite(connection);
         connection.Execute(
-            "UPDATE secrets SET expires = min(coalesce(expires, @end), @end) WHERE key_id = @Id",
+            "UPDATE secrets SET expires = CASE WHEN expires < @end THEN expires ELSE @end END WHERE key_id = @Id",
             new { end = Now + (long)overlap.TotalMilliseconds, key.Id }, transaction);
         string secret = AddSecret(connection, transaction, key.Id);
         transaction.Commit();
@@ -155,7 +155,7 @@ public sealed class Keys(Store store, TimeProvider time)
         Key key = Get(handle);
         KeyScopes scopes = key.Scopes with { Policy = policy };
         scopes.Validate();
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         connection.Execute("UPDATE keys SET scopes = @scopes WHERE id = @Id", new { scopes = scopes.ToString(), key.Id });
         return key with { Scopes = scopes };
     }
@@ -169,7 +169,7 @@ public sealed class Keys(Store store, TimeProvider time)
     {
         if (secret.Length > MaxSecretLength || !secret.StartsWith(SecretPrefix, StringComparison.Ordinal))
             return (null, KeyState.Unknown);
-        (Key? Key, long? Ends) found = store.Read(reader => reader.Query(BySecret, ReadKey, Hash(secret))).FirstOrDefault();
+        (Key? Key, long? Ends) found = store.Use(reader => reader.Query(BySecret, ReadKey, Hash(secret))).FirstOrDefault();
         if (found.Key is null)
             return (null, KeyState.Unknown);
         KeyState state = found.Key.StateAt(Now);
@@ -178,7 +178,7 @@ public sealed class Keys(Store store, TimeProvider time)
 
     private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();
 
-    private string AddSecret(SqliteConnection connection, SqliteTransaction transaction, long key)
+    private string AddSecret(DbConnection connection, DbTransaction transaction, long key)
     {
         string secret = SecretPrefix + Base64Url.EncodeToString(RandomNumberGenerator.GetBytes(32));
         connection.Execute(
@@ -189,11 +189,11 @@ public sealed class Keys(Store store, TimeProvider time)
 
     private void Execute(string sql, Key key)
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         connection.Execute(sql, new { key.Id, key.Revoked, key.Disabled });
     }
 
-    private static (Key? Key, long? Ends) ReadKey(SqliteDataReader row) => (
+    private static (Key? Key, long? Ends) ReadKey(DbDataReader row) => (
         new Key
         {
             Id = row.GetInt64(0), Name = row.GetString(1), Created = row.GetInt64(2), Expires = Time(row, 3), Disabled = Time(row, 4), Revoked = Time(row, 5),
@@ -202,9 +202,9 @@ public sealed class Keys(Store store, TimeProvider time)
         },
         Time(row, 12));
 
-    private static long? Time(SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
+    private static long? Time(DbDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
 
-    private static List<Key> Query(SqliteConnection connection, string sql, object? values) =>
+    private static List<Key> Query(DbConnection connection, string sql, object? values) =>
         [.. connection.Query<Key, string, Key>(sql, (key, scopes) => key with { Scopes = KeyScopes.Parse(scopes) }, values, splitOn: "Scopes")];
 
     private static byte[] Hash(string secret) => SHA256.HashData(Encoding.UTF8.GetBytes(secret));

@@ -1,5 +1,5 @@
+using System.Data.Common;
 using Dapper;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
@@ -23,7 +23,7 @@ public sealed class Ledger : IAsyncDisposable
         INSERT INTO usage (request_id, key_id, endpoint, model, started, status, finish, prompt_tokens, cached_tokens,
             output_tokens, reasoning_tokens, queue_ms, first_token_ms, total_ms, hash, form, organization_id, project_id,
             fingerprint, dialect, mode, discarded_tokens, cpu_ms, cost, policy)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
         """;
 
     // Records of before there were projects count for the project their key has now.
@@ -44,15 +44,42 @@ public sealed class Ledger : IAsyncDisposable
     /// <summary>Completes once a record is committed.</summary>
     /// <param name="record">What the request used.</param>
     /// <param name="reservation">What was set aside for it; null where nothing was.</param>
-    /// <exception cref="FlintException">It could not be written; nothing was recorded.</exception>
-    public Task RecordAsync(UsageRecord record, Reservation? reservation = null) => Writer.WriteAsync(
-        store =>
+    /// <exception cref="FlintException">
+    /// Machine: the response must not end as if all were well. <c>metering_failed</c>: the record could not be written now; it is kept
+    /// in the <see cref="Journal"/>, as that of a request that failed, and written as soon as the store can be. <c>reservation_lost</c>: what
+    /// was set aside is gone, and the record says that the request was not charged.
+    /// </exception>
+    public async Task RecordAsync(UsageRecord record, Reservation? reservation = null)
+    {
+        bool isCharged;
+        try
         {
-            if (reservation is not null)
-                Reservations.Settle(store, reservation, record);
-            return Append(store, record);
-        },
-        durable: true);
+            isCharged = await Writer.WriteAsync(store => Record(store, record, reservation), durable: true);
+        }
+        catch (FlintException unwritten) when (Writer.MayPass(unwritten))
+        {
+            // A request that was turned away because the store is gone leaves no record.
+            if (reservation is not null || record.Finish is not (StoreWriter.FailedCode or Store.UnavailableCode))
+                Writer.Journal.Keep(record.Status == 200 ? record with { Status = 503, Finish = StoreWriter.FailedCode } : record, reservation);
+            throw;
+        }
+
+        if (!isCharged)
+            throw new FlintException(FaultSide.Machine, Reservations.LostCode, "What was set aside for this request was freed, as this server seemed to have died, and its budget has no room left for it.");
+    }
+
+    /// <summary>Settles and records a request within a transaction.</summary>
+    /// <returns>Whether it was charged what it used.</returns>
+    internal static bool Record(Statements store, UsageRecord record, Reservation? reservation)
+    {
+        UsageRecord settled = reservation is null ? record : Reservations.Settle(store, reservation, record);
+        Append(store, settled);
+        return ReferenceEquals(settled, record);
+    }
+
+    /// <summary>Whether a request is recorded.</summary>
+    internal static bool Contains(Statements store, string request) =>
+        store.Query("SELECT id FROM usage WHERE request_id = $1", static row => row.GetInt64(0), request).Count > 0;
 
     /// <summary>Writes what is waiting and stops.</summary>
     public ValueTask DisposeAsync() => Writer.DisposeAsync();
@@ -63,22 +90,24 @@ public sealed class Ledger : IAsyncDisposable
     /// <param name="by">Whose sums: of each key, project or organisation.</param>
     public static IReadOnlyList<UsageTotal> Totals(Store store, UsageFilter filter, OwnerKind by = OwnerKind.Key)
     {
-        string owner = by switch { OwnerKind.Key => "k.id", OwnerKind.Project => "p.id", _ => "o.id" };
+        string[] owners = by switch { OwnerKind.Key => ["k.id", "p.id", "o.id"], OwnerKind.Project => ["p.id", "o.id"], _ => ["o.id"] };
         string names = by switch
         {
             OwnerKind.Key => "k.name AS Key, (SELECT s.prefix FROM secrets s WHERE s.key_id = k.id ORDER BY s.id DESC LIMIT 1) AS Prefix, p.name AS Project, o.name AS Organization",
             OwnerKind.Project => "p.name AS Project, o.name AS Organization",
             _ => "o.name AS Organization",
         };
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         return [.. connection.Query<UsageTotal>($"""
-            SELECT {names}, COUNT(*) AS Requests, SUM(u.status <> 200) AS Failed,
-                SUM(u.prompt_tokens) AS PromptTokens, SUM(u.cached_tokens) AS CachedTokens, SUM(u.output_tokens) AS OutputTokens,
-                SUM(u.reasoning_tokens) AS ReasoningTokens, SUM(u.discarded_tokens) AS DiscardedTokens, SUM(u.cost) AS Cost,
+            SELECT {names}, COUNT(*) AS Requests, SUM(CASE WHEN u.status <> 200 THEN 1 ELSE 0 END) AS Failed,
+                {Sum("prompt_tokens")} AS PromptTokens, {Sum("cached_tokens")} AS CachedTokens, {Sum("output_tokens")} AS OutputTokens,
+                {Sum("reasoning_tokens")} AS ReasoningTokens, {Sum("discarded_tokens")} AS DiscardedTokens, {Sum("cost")} AS Cost,
                 SUM(u.cpu_ms) AS CpuMs, SUM(u.total_ms) AS TotalMs
             {From}
-            GROUP BY {owner} ORDER BY {owner}
+            GROUP BY {string.Join(", ", owners)} ORDER BY {string.Join(", ", owners.Select(owner => owner + " NULLS FIRST"))}
             """, filter)];
+
+        static string Sum(string column) => $"CAST(SUM(u.{column}) AS BIGINT)"; // which would have a wider type of its own
     }
 
     /// <summary>The records that a filter lets pass, newest first.</summary>
@@ -87,7 +116,7 @@ public sealed class Ledger : IAsyncDisposable
     /// <param name="limit">At most so many.</param>
     public static IReadOnlyList<UsageEntry> Records(Store store, UsageFilter filter, int limit = int.MaxValue)
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         return [.. Read(connection, $"{From} ORDER BY u.id DESC LIMIT {limit}", filter)];
     }
 
@@ -96,7 +125,7 @@ public sealed class Ledger : IAsyncDisposable
     /// <param name="take">What to do with each.</param>
     public static void Export(Store store, Action<UsageEntry> take)
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         foreach (UsageEntry entry in Read(connection, $"{From} ORDER BY u.id", new UsageFilter()))
             take(entry);
     }
@@ -106,7 +135,7 @@ public sealed class Ledger : IAsyncDisposable
         r.OutputTokens, r.ReasoningTokens, r.QueueMs, r.FirstTokenMs, r.TotalMs, AuditChain.Extend(store, r), r.Form, r.OrganizationId, r.ProjectId,
         r.Fingerprint, r.Dialect, r.Mode, r.DiscardedTokens, r.CpuMs, r.Cost, r.Policy);
 
-    private static IEnumerable<UsageEntry> Read(SqliteConnection connection, string from, UsageFilter filter) =>
+    private static IEnumerable<UsageEntry> Read(DbConnection connection, string from, UsageFilter filter) =>
         connection.Query<UsageRecord, UsageEntry, UsageEntry>(
             $"SELECT {Columns}, u.hash AS Hash, k.name AS Key, p.name AS Project, o.name AS Organization {from}",
             (record, names) => names with { Record = record }, filter, splitOn: "Hash", buffered: false);

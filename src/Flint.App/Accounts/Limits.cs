@@ -1,5 +1,5 @@
+using System.Data.Common;
 using Dapper;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
@@ -14,7 +14,7 @@ public sealed record Limits
         daily_tokens AS DailyTokens, monthly_tokens AS MonthlyTokens, daily_cost AS DailyCost, monthly_cost AS MonthlyCost
         """;
 
-    private const string SomeOwners = $"SELECT owner, {Columns} FROM limits WHERE owner IN (?1, ?2, ?3)";
+    private const string SomeOwners = $"SELECT owner, {Columns} FROM limits WHERE owner IN ($1, $2, $3)";
 
     /// <summary>Requests begun in a minute of the clock.</summary>
     public long? RequestsPerMinute { get; init; }
@@ -40,7 +40,7 @@ public sealed record Limits
     /// <summary>The limits of an owner.</summary>
     public static Limits Of(Store store, Owner owner)
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         return connection.QueryFirstOrDefault<Limits>($"SELECT {Columns} FROM limits WHERE owner = @owner", new { owner = owner.ToString() }) ?? new Limits();
     }
 
@@ -56,11 +56,14 @@ public sealed record Limits
 
         var values = new DynamicParameters(limits);
         values.Add("owner", owner.ToString());
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         connection.Execute(
             """
-            INSERT OR REPLACE INTO limits (owner, requests_per_minute, tokens_per_minute, concurrent_requests, daily_tokens, monthly_tokens, daily_cost, monthly_cost)
+            INSERT INTO limits (owner, requests_per_minute, tokens_per_minute, concurrent_requests, daily_tokens, monthly_tokens, daily_cost, monthly_cost)
             VALUES (@owner, @RequestsPerMinute, @TokensPerMinute, @ConcurrentRequests, @DailyTokens, @MonthlyTokens, @DailyCost, @MonthlyCost)
+            ON CONFLICT (owner) DO UPDATE SET requests_per_minute = excluded.requests_per_minute, tokens_per_minute = excluded.tokens_per_minute,
+                concurrent_requests = excluded.concurrent_requests, daily_tokens = excluded.daily_tokens, monthly_tokens = excluded.monthly_tokens,
+                daily_cost = excluded.daily_cost, monthly_cost = excluded.monthly_cost
             """, values);
     }
 
@@ -72,5 +75,5 @@ public sealed record Limits
             MonthlyTokens = Read(row, 5), DailyCost = Read(row, 6), MonthlyCost = Read(row, 7),
         }), owners[0], owners[1], owners[2]).ToDictionary(row => row.Owner, row => row.Limits);
 
-    private static long? Read(SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
+    private static long? Read(DbDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
 }

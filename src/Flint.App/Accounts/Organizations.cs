@@ -1,5 +1,5 @@
+using System.Data.Common;
 using Dapper;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
@@ -58,8 +58,8 @@ public sealed class Organizations(Store store, TimeProvider time)
     {
         name = Named(name);
         long created = time.GetUtcNow().ToUnixTimeMilliseconds();
-        using SqliteConnection connection = store.Open();
-        long id = Insert(connection, "INSERT INTO organizations (name, created) VALUES (@name, @created); SELECT last_insert_rowid()", new { name, created }, $"An organisation named '{name}'");
+        using DbConnection connection = store.Open();
+        long id = Insert(connection, "INSERT INTO organizations (name, created) VALUES (@name, @created) RETURNING id", new { name, created }, $"An organisation named '{name}'");
         return new Organization { Id = id, Name = name, Created = created };
     }
 
@@ -72,9 +72,9 @@ public sealed class Organizations(Store store, TimeProvider time)
         name = Named(name);
         Organization owner = Find(organization);
         long created = time.GetUtcNow().ToUnixTimeMilliseconds();
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         long id = Insert(
-            connection, "INSERT INTO projects (organization_id, name, created) VALUES (@Id, @name, @created); SELECT last_insert_rowid()",
+            connection, "INSERT INTO projects (organization_id, name, created) VALUES (@Id, @name, @created) RETURNING id",
             new { owner.Id, name, created }, $"A project named '{name}' of the organisation '{owner.Name}'");
         return new Project { Id = id, Name = name, Created = created, OrganizationId = owner.Id, Organization = owner.Name };
     }
@@ -82,14 +82,14 @@ public sealed class Organizations(Store store, TimeProvider time)
     /// <summary>All organisations, oldest first.</summary>
     public IReadOnlyList<Organization> List()
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         return [.. connection.Query<Organization>("SELECT id AS Id, name AS Name, created AS Created FROM organizations ORDER BY id")];
     }
 
     /// <summary>All projects, oldest first.</summary>
     public IReadOnlyList<Project> ListProjects()
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         return [.. connection.Query<Project>(ProjectColumns + " ORDER BY p.id")];
     }
 
@@ -112,13 +112,13 @@ public sealed class Organizations(Store store, TimeProvider time)
         };
     }
 
-    private static long Insert(SqliteConnection connection, string sql, object values, string what)
+    private long Insert(DbConnection connection, string sql, object values, string what)
     {
         try
         {
             return connection.ExecuteScalar<long>(sql, values);
         }
-        catch (SqliteException error) when (error.SqliteErrorCode == SQLitePCL.raw.SQLITE_CONSTRAINT)
+        catch (DbException error) when (store.Database.IsConflict(error))
         {
             throw FlintException.Caller("name_taken", $"{what} exists already; choose another name.");
         }

@@ -1,6 +1,6 @@
+using System.Data.Common;
 using System.Globalization;
 using Dapper;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
@@ -56,14 +56,17 @@ public sealed class Prices(Store store)
 {
     private const string All = "SELECT model AS Model, input AS Input, cached_input AS CachedInput, output AS Output FROM prices ORDER BY model";
 
-    private const string Put = "INSERT OR REPLACE INTO prices (model, input, cached_input, output) VALUES (@Model, @Input, @CachedInput, @Output)";
+    private const string Put = """
+        INSERT INTO prices (model, input, cached_input, output) VALUES (@Model, @Input, @CachedInput, @Output)
+        ON CONFLICT (model) DO UPDATE SET input = excluded.input, cached_input = excluded.cached_input, output = excluded.output
+        """;
 
     /// <summary>Sets a model's price, for requests from now on.</summary>
     /// <exception cref="FlintException">Caller: no model is named, or a price is below 0 or too large.</exception>
     public void Set(Price price)
     {
         Check(price);
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         connection.Execute(Put, price);
     }
 
@@ -73,8 +76,8 @@ public sealed class Prices(Store store)
     {
         foreach (Price price in prices)
             Check(price);
-        using SqliteConnection connection = store.Open();
-        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
+        using DbConnection connection = store.Open();
+        using DbTransaction transaction = store.Database.BeginWrite(connection);
         connection.Execute("DELETE FROM prices", transaction: transaction);
         connection.Execute(Put, prices, transaction);
         transaction.Commit();
@@ -97,7 +100,7 @@ public sealed class Prices(Store store)
     /// <exception cref="FlintException">Caller: it is not there.</exception>
     public void Remove(string model)
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         if (connection.Execute("DELETE FROM prices WHERE model = @model", new { model }) == 0)
             throw FlintException.Caller("price_not_found", $"No price is set for '{model}'; see flint prices list.");
     }
@@ -105,7 +108,7 @@ public sealed class Prices(Store store)
     /// <summary>The whole table.</summary>
     public IReadOnlyList<Price> List()
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         return [.. connection.Query<Price>(All)];
     }
 

@@ -1,6 +1,6 @@
+using System.Data.Common;
 using System.Text;
 using Dapper;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
@@ -46,28 +46,26 @@ public sealed class Responses(Store store, TimeProvider time, int maxPerKey = Re
         long now = time.GetUtcNow().ToUnixTimeMilliseconds();
         long bytes = Encoding.UTF8.GetByteCount(response.Json) + Encoding.UTF8.GetByteCount(response.Input);
         long expires = response.Created + (long)MaxAge.TotalMilliseconds;
-        try
-        {
-            lock (_gate)
-                Save(response, now, expires, bytes);
-        }
-        catch (SqliteException error)
-        {
-            throw new FlintException(FaultSide.Machine, "response_not_stored", $"The response could not be stored in {store.Path}: {error.Message}", error);
-        }
+        lock (_gate)
+            store.Use(statements => Save(statements.Connection, response, now, expires, bytes));
     }
 
     /// <summary>A response; null where this key has none of this id.</summary>
-    public StoredResponse? Find(string id, long? key)
-    {
-        using SqliteConnection connection = store.Open();
-        return Find(connection, id, key);
-    }
+    /// <exception cref="FlintException">Machine: the store cannot be read now.</exception>
+    public StoredResponse? Find(string id, long? key) => store.Use(statements => Find(statements.Connection, id, key));
 
     /// <summary>A response and those it went on from, the first one first; null where one of them, or too many, are not there.</summary>
-    public IReadOnlyList<StoredResponse>? Chain(string id, long? key)
+    /// <exception cref="FlintException">Machine: the store cannot be read now.</exception>
+    public IReadOnlyList<StoredResponse>? Chain(string id, long? key) => store.Use(statements => Chain(statements.Connection, id, key));
+
+    /// <summary>Lets go of a response.</summary>
+    /// <returns>Whether this key had it.</returns>
+    /// <exception cref="FlintException">Machine: the store cannot be written now.</exception>
+    public bool Delete(string id, long? key) =>
+        store.Use(statements => statements.Connection.Execute($"DELETE FROM responses WHERE id = @id AND {Owned(key)}", new { id, key }) > 0);
+
+    private List<StoredResponse>? Chain(DbConnection connection, string id, long? key)
     {
-        using SqliteConnection connection = store.Open();
         var chain = new List<StoredResponse>();
         for (string? next = id; next is not null; next = chain[^1].Previous)
         {
@@ -80,18 +78,10 @@ public sealed class Responses(Store store, TimeProvider time, int maxPerKey = Re
         return chain;
     }
 
-    /// <summary>Lets go of a response.</summary>
-    /// <returns>Whether this key had it.</returns>
-    public bool Delete(string id, long? key)
+    private bool Save(DbConnection connection, StoredResponse response, long now, long expires, long bytes)
     {
-        using SqliteConnection connection = store.Open();
-        return connection.Execute("DELETE FROM responses WHERE id = @id AND key_id IS @key", new { id, key }) > 0;
-    }
-
-    private void Save(StoredResponse response, long now, long expires, long bytes)
-    {
-        using SqliteConnection connection = store.Open();
-        using SqliteTransaction transaction = connection.BeginTransaction(deferred: false);
+        string owned = Owned(response.KeyId);
+        using DbTransaction transaction = store.Database.BeginWrite(connection);
         connection.Execute("DELETE FROM responses WHERE expires <= @now", new { now }, transaction);
         connection.Execute("""
             INSERT INTO responses (id, key_id, created, expires, previous, bytes, json, input)
@@ -99,21 +89,26 @@ public sealed class Responses(Store store, TimeProvider time, int maxPerKey = Re
             ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes, json = excluded.json
             """, new { response.Id, response.KeyId, response.Created, expires, response.Previous, bytes, response.Json, response.Input }, transaction);
         (long count, long total) = connection.QuerySingle<(long, long)>(
-            "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM responses WHERE key_id IS @KeyId", new { response.KeyId }, transaction);
+            $"SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM responses WHERE {owned}", new { key = response.KeyId }, transaction);
         if (count > maxPerKey || total > maxBytesPerKey)
         {
-            connection.Execute("""
+            connection.Execute($"""
                 DELETE FROM responses WHERE number IN (
                     SELECT number FROM (
-                        SELECT number, ROW_NUMBER() OVER newest AS place, SUM(bytes) OVER newest AS total FROM responses WHERE key_id IS @KeyId
-                        WINDOW newest AS (ORDER BY created DESC, number DESC ROWS UNBOUNDED PRECEDING))
+                        SELECT number, ROW_NUMBER() OVER newest AS place, SUM(bytes) OVER newest AS total FROM responses WHERE {owned}
+                        WINDOW newest AS (ORDER BY created DESC, number DESC ROWS UNBOUNDED PRECEDING)) AS ranked
                     WHERE place > @maxPerKey OR total > @maxBytesPerKey)
-                """, new { response.KeyId, maxPerKey, maxBytesPerKey }, transaction);
+                """, new { key = response.KeyId, maxPerKey, maxBytesPerKey }, transaction);
         }
 
         transaction.Commit();
+        return true;
     }
 
-    private StoredResponse? Find(SqliteConnection connection, string id, long? key) => connection.QueryFirstOrDefault<StoredResponse>(
-        $"{Select} WHERE id = @id AND key_id IS @key AND expires > @now", new { id, key, now = time.GetUtcNow().ToUnixTimeMilliseconds() });
+    // The conditions are two, so that each can use the index.
+    private static string Owned(long? key) => key is null ? "key_id IS NULL" : "key_id = @key";
+
+    // No id has a zero character, which some databases cannot even ask for.
+    private StoredResponse? Find(DbConnection connection, string id, long? key) => id.Contains('\0') ? null : connection.QueryFirstOrDefault<StoredResponse>(
+        $"{Select} WHERE id = @id AND {Owned(key)} AND expires > @now", new { id, key, now = time.GetUtcNow().ToUnixTimeMilliseconds() });
 }

@@ -1,6 +1,6 @@
+using System.Data.Common;
 using System.Text;
 using Dapper;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
@@ -21,12 +21,12 @@ public sealed record Spending
         settled_cost AS SettledCost, reserved_cost AS ReservedCost
         """;
 
-    private const string SomeOwners = $"SELECT {Columns} FROM spending WHERE owner IN (?1, ?2, ?3)";
+    private const string SomeOwners = $"SELECT {Columns} FROM spending WHERE owner IN ($1, $2, $3)";
 
     private const string Subtract = """
-        UPDATE spending SET requests = requests - ?7 * (period = 'now'), reserved_tokens = reserved_tokens - ?8, settled_tokens = settled_tokens + ?10,
-            reserved_cost = reserved_cost - ?9, settled_cost = settled_cost + ?11
-        WHERE owner IN (?1, ?2, ?3) AND start = CASE period WHEN 'minute' THEN ?4 WHEN 'day' THEN ?5 WHEN 'month' THEN ?6 ELSE 0 END
+        UPDATE spending SET requests = requests - CASE period WHEN 'now' THEN $7 ELSE 0 END, reserved_tokens = reserved_tokens - $8, settled_tokens = settled_tokens + $10,
+            reserved_cost = reserved_cost - $9, settled_cost = settled_cost + $11
+        WHERE owner IN ($1, $2, $3) AND start = CASE period WHEN 'minute' THEN $4 WHEN 'day' THEN $5 WHEN 'month' THEN $6 ELSE 0 END
         """;
 
     private static readonly string Add = MakeAdd();
@@ -65,7 +65,7 @@ public sealed record Spending
     /// <returns>One row of each kind, <c>now</c> first.</returns>
     public static Spending[] Of(Store store, Owner owner, long now)
     {
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         Spending[] rows = [.. connection.Query<Spending>($"SELECT {Columns} FROM spending WHERE owner = @owner", new { owner = owner.ToString() })];
         var windows = Windows.At(now);
         return [Row(rows, owner.ToString(), Now, 0), Row(rows, owner.ToString(), Minute, windows.Minute), Row(rows, owner.ToString(), Day, windows.Day), Row(rows, owner.ToString(), Month, windows.Month)];
@@ -97,10 +97,10 @@ public sealed record Spending
     private static string MakeAdd()
     {
         var sql = new StringBuilder("INSERT INTO spending (owner, period, start, requests, settled_tokens, reserved_tokens, settled_cost, reserved_cost) VALUES ");
-        foreach (string owner in (string[])["?1", "?2", "?3"])
+        foreach (string owner in (string[])["$1", "$2", "$3"])
         {
-            foreach ((string period, string start) in new[] { (Now, "0"), (Minute, "?4"), (Day, "?5"), (Month, "?6") })
-                sql.Append($"({owner}, '{period}', {start}, 1, 0, ?7, 0, ?8), ");
+            foreach ((string period, string start) in new[] { (Now, "0"), (Minute, "$4"), (Day, "$5"), (Month, "$6") })
+                sql.Append($"({owner}, '{period}', {start}, 1, 0, $7, 0, $8), ");
         }
 
         sql.Length -= 2;

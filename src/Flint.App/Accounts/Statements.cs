@@ -1,29 +1,37 @@
-using Microsoft.Data.Sqlite;
+using System.Data.Common;
 
 namespace Flint.App.Accounts;
 
 /// <summary>
 /// The statements of one connection, each prepared once however often it runs: preparing takes longer than running them. Values take
-/// the places <c>?1</c>, <c>?2</c> and so on.
+/// the places <c>$1</c>, <c>$2</c> and so on.
 /// </summary>
-public sealed class Statements(SqliteConnection connection) : IDisposable
+public sealed class Statements : IDisposable
 {
-    private readonly Dictionary<string, SqliteCommand> _commands = [];
+    private readonly Database _database;
+    private readonly Dictionary<string, DbCommand> _commands = [];
+
+    /// <summary>The statements of a connection.</summary>
+    internal Statements(DbConnection connection, Database database)
+    {
+        Connection = connection;
+        _database = database;
+    }
 
     /// <summary>The connection.</summary>
-    public SqliteConnection Connection => connection;
+    public DbConnection Connection { get; }
 
     /// <summary>The transaction that they run in.</summary>
-    public SqliteTransaction? Transaction { get; set; }
+    public DbTransaction? Transaction { get; set; }
 
     /// <summary>Runs a statement.</summary>
     /// <returns>How many rows it changed.</returns>
     public int Execute(string sql, params ReadOnlySpan<object?> values) => Command(sql, values).ExecuteNonQuery();
 
     /// <summary>Runs a query.</summary>
-    public List<T> Query<T>(string sql, Func<SqliteDataReader, T> read, params ReadOnlySpan<object?> values)
+    public List<T> Query<T>(string sql, Func<DbDataReader, T> read, params ReadOnlySpan<object?> values)
     {
-        using SqliteDataReader reader = Command(sql, values).ExecuteReader();
+        using DbDataReader reader = Command(sql, values).ExecuteReader();
         var rows = new List<T>();
         while (reader.Read())
             rows.Add(read(reader));
@@ -33,20 +41,20 @@ public sealed class Statements(SqliteConnection connection) : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (SqliteCommand command in _commands.Values)
+        foreach (DbCommand command in _commands.Values)
             command.Dispose();
     }
 
-    private SqliteCommand Command(string sql, ReadOnlySpan<object?> values)
+    private DbCommand Command(string sql, ReadOnlySpan<object?> values)
     {
-        if (!_commands.TryGetValue(sql, out SqliteCommand? command))
+        if (!_commands.TryGetValue(sql, out DbCommand? command))
         {
-            command = connection.CreateCommand();
+            command = Connection.CreateCommand();
 #pragma warning disable CA2100 // the texts are this assembly's own; what comes from outside is a value
             command.CommandText = sql;
 #pragma warning restore CA2100
-            for (int i = 1; i <= values.Length; i++)
-                command.Parameters.Add(new SqliteParameter { ParameterName = $"?{i}" });
+            for (int place = 1; place <= values.Length; place++)
+                command.Parameters.Add(_database.Parameter(place));
             _commands.Add(sql, command);
         }
 

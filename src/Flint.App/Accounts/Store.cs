@@ -1,107 +1,86 @@
-using System.Collections.Concurrent;
-using Dapper;
-using Microsoft.Data.Sqlite;
+using System.Data.Common;
+using System.Net.Sockets;
 
 namespace Flint.App.Accounts;
 
-/// <summary>
-/// The accounts database: one SQLite file in the data directory, opened in write-ahead-log mode, so that any number of
-/// readers (other processes too) work beside the one writer. A committed transaction survives the death of the process
-/// and, with <c>synchronous=FULL</c>, the loss of power.
-/// </summary>
+/// <summary>The accounts database: an SQLite file in the data directory, or a database of a PostgreSQL server that several nodes share.</summary>
 public sealed class Store
 {
-    /// <summary>How long a statement waits for another process's write to finish.</summary>
-    public const int BusyTimeoutMilliseconds = 10_000;
+    /// <summary>Before the name of a file that holds an address.</summary>
+    public const string FilePrefix = "file:";
 
-    /// <summary>Name of the database inside the data directory.</summary>
-    public const string FileName = "accounts.db";
+    /// <summary>The code of the fault that the database cannot be used now.</summary>
+    public const string UnavailableCode = "store_unavailable";
 
-    private readonly string _connection;
-    private readonly ConcurrentBag<Statements> _readers = []; // as many as have read at once
-
-    /// <summary>Opens the accounts of a data directory, creating both where absent and migrating an older file.</summary>
+    /// <summary>Opens accounts, creating them where absent and migrating older ones.</summary>
     /// <param name="directory">The data directory.</param>
-    /// <exception cref="FlintException">The directory or the file cannot be used, or a newer Flint wrote it.</exception>
-    public Store(string directory)
+    /// <param name="address">
+    /// The address of a PostgreSQL database, <c>postgres://USER:PASSWORD@HOST:PORT/DATABASE</c>, or <c>file:PATH</c> of a file that
+    /// holds one; null for the file of the data directory.
+    /// </param>
+    /// <exception cref="FlintException">Caller: the address cannot be understood. Machine: the directory or the database cannot be used, or a newer Flint wrote it.</exception>
+    public Store(string directory, string? address = null)
     {
-        SQLitePCL.Batteries_V2.Init();
-        Directory = System.IO.Path.GetFullPath(directory);
-        Path = System.IO.Path.Combine(Directory, FileName);
-        _connection = ConnectionTo(Path);
+        Directory = Path.GetFullPath(directory);
+        string name = Directory;
         try
         {
             CreatePrivately();
-            using SqliteConnection connection = Open();
-            connection.Execute("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = OFF"); // steps rebuild tables that others refer to
-            Migrations.Run(connection, Path);
+            if (address?.StartsWith(FilePrefix, StringComparison.Ordinal) == true)
+                address = File.ReadAllText(address[FilePrefix.Length..]).Trim();
+            Database = address is null ? new SqliteDatabase(Directory) : new PostgresDatabase(address);
+            name = Database.Name;
+            Database.Create();
         }
-        catch (Exception error) when (error is SqliteException or IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is DbException or IOException or UnauthorizedAccessException or SocketException or TimeoutException)
         {
-            throw new FlintException(FaultSide.Machine, "store_unusable", $"Cannot open the accounts in {Path}: {error.Message}", error);
+            throw new FlintException(FaultSide.Machine, "store_unusable", $"Cannot open the accounts in {name}: {Database?.Explain(error) ?? error.Message}", error);
         }
     }
 
     /// <summary>The data directory, absolute.</summary>
     public string Directory { get; }
 
-    /// <summary>The database file.</summary>
-    public string Path { get; }
+    /// <summary>The database, as messages name it: never with a password.</summary>
+    public string Name => Database.Name;
 
-    /// <summary>The connection string of a database; it names the pool as well.</summary>
-    // No pool: the one of this library's version is pruned by a timer that may meet connections being opened, which ends the process.
-    internal static string ConnectionTo(string path) => new SqliteConnectionStringBuilder { DataSource = path, Pooling = false, DefaultTimeout = 30 }.ToString();
+    /// <summary>The database.</summary>
+    internal Database Database { get; }
 
-    /// <summary>A connection from the pool, ready for use; the caller disposes it.</summary>
-    /// <param name="synced">
-    /// Whether a commit is on the disk when it returns. One that is not is seen by every process at once and outlives this one; the
-    /// loss of power can undo it until <see cref="Sync"/>.
-    /// </param>
-    public SqliteConnection Open(bool synced = true)
+    /// <summary>Checks the form of the address of a PostgreSQL database.</summary>
+    /// <exception cref="FlintException">Caller: it cannot be understood.</exception>
+    public static void CheckAddress(string address) => PostgresAddress.Parse(address);
+
+    /// <summary>A connection, ready for use; the caller disposes it.</summary>
+    public DbConnection Open() => Database.Open(synced: true);
+
+    /// <summary>
+    /// Does on a connection that may have been idle what may be done twice: where such a one turns out to be cut, it is done again on
+    /// a new one. The statements stay prepared.
+    /// </summary>
+    /// <exception cref="FlintException">Machine: the database cannot be used now.</exception>
+    internal T Use<T>(Func<Statements, T> work)
     {
-        var connection = new SqliteConnection(_connection);
-        try
+        for (bool isFirst = true; ; isFirst = false)
         {
-            connection.Open();
-            connection.Execute($"PRAGMA busy_timeout = {BusyTimeoutMilliseconds}; PRAGMA synchronous = {(synced ? "FULL" : "NORMAL")}; PRAGMA foreign_keys = ON");
-            return connection;
-        }
-        catch
-        {
-            connection.Dispose();
-            throw;
-        }
-    }
-
-    /// <summary>Reads with statements that stay prepared, for what every request asks.</summary>
-    internal T Read<T>(Func<Statements, T> read)
-    {
-        Statements reader = _readers.TryTake(out Statements? idle) ? idle : new Statements(Open());
-        try
-        {
-            T result = read(reader);
-            _readers.Add(reader);
-            return result;
-        }
-        catch
-        {
-            reader.Dispose();
-            reader.Connection.Dispose();
-            throw;
-        }
-    }
-
-    /// <summary>Brings all that is committed to the disk, while others go on writing: nobody waits for this but who asks for it.</summary>
-    public void Sync()
-    {
-        try
-        {
-            using Microsoft.Win32.SafeHandles.SafeFileHandle log = File.OpenHandle(Path + "-wal", FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
-            RandomAccess.FlushToDisk(log);
-        }
-        catch (FileNotFoundException)
-        {
-            // Whoever closed the log last has brought it into the database, and that to the disk.
+            Statements? statements = null;
+            try
+            {
+                statements = Database.Take();
+                T result = work(statements);
+                Database.Give(statements);
+                return result;
+            }
+            catch (Exception error)
+            {
+                if (statements is not null)
+                    Database.Close(statements);
+                if (!Database.IsFault(error))
+                    throw;
+                Database.Clear();
+                if (!isFirst || statements is null || !Database.IsServer)
+                    throw new FlintException(FaultSide.Machine, UnavailableCode, $"The accounts in {Name} cannot be used: {Database.Explain(error)}", error);
+            }
         }
     }
 
@@ -109,14 +88,8 @@ public sealed class Store
     private void CreatePrivately()
     {
         if (OperatingSystem.IsWindows())
-        {
             System.IO.Directory.CreateDirectory(Directory);
-            return;
-        }
-
-        const UnixFileMode owner = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-        System.IO.Directory.CreateDirectory(Directory, owner | UnixFileMode.UserExecute);
-        if (!File.Exists(Path))
-            using (new FileStream(Path, new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.Write, Share = FileShare.ReadWrite, UnixCreateMode = owner })) { }
+        else
+            System.IO.Directory.CreateDirectory(Directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
     }
 }

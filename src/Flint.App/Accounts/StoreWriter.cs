@@ -1,5 +1,5 @@
+using System.Data.Common;
 using System.Threading.Channels;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Accounts;
 
@@ -16,6 +16,9 @@ public sealed class StoreWriter : IAsyncDisposable
     /// <summary>Most pieces of work in one transaction.</summary>
     public const int MaxBatch = 512;
 
+    /// <summary>The code of the fault that something could not be written.</summary>
+    public const string FailedCode = "metering_failed";
+
     private readonly Channel<Entry> _waiting = Channel.CreateBounded<Entry>(MaxWaiting);
     private readonly Channel<Entry> _unsynced = Channel.CreateUnbounded<Entry>(); // no more than the requests there are
     private readonly List<Entry> _batch = new(MaxBatch); // the writer's
@@ -25,10 +28,17 @@ public sealed class StoreWriter : IAsyncDisposable
     private int _syncs; // 1 while somebody waits for the disk
 
     /// <summary>A writer of a store.</summary>
-    public StoreWriter(Store store) => Store = store;
+    public StoreWriter(Store store)
+    {
+        Store = store;
+        Journal = new Journal(this);
+    }
 
     /// <summary>The accounts it writes.</summary>
     public Store Store { get; }
+
+    /// <summary>What it could not write and still has to.</summary>
+    internal Journal Journal { get; }
 
     private abstract class Entry(bool durable)
     {
@@ -77,9 +87,13 @@ public sealed class StoreWriter : IAsyncDisposable
         return await entry.Done;
     }
 
+    /// <summary>Whether what could not be written can be written some time later.</summary>
+    internal bool MayPass(FlintException unwritten) => unwritten.Code == FailedCode && unwritten.InnerException is { } cause && !Store.Database.IsConflict(cause);
+
     /// <summary>Does what is waiting and stops.</summary>
     public async ValueTask DisposeAsync()
     {
+        await Journal.DisposeAsync();
         _waiting.Writer.TryComplete();
         Write(null);
         while (_waiting.Reader.Count + _unsynced.Reader.Count + Volatile.Read(ref _writes) + Volatile.Read(ref _syncs) > 0)
@@ -143,7 +157,7 @@ public sealed class StoreWriter : IAsyncDisposable
         Exception? failure = null;
         try
         {
-            Store.Sync();
+            Store.Database.Sync();
         }
         catch (Exception error)
         {
@@ -166,28 +180,44 @@ public sealed class StoreWriter : IAsyncDisposable
             batch.Add(entry);
     }
 
+    // A server may have ended and begun again since the last batch: what it did not commit for sure is done once more on a new connection.
     private Exception? Commit(List<Entry> batch)
     {
-        try
+        for (bool isFirst = _statements is not null && Store.Database.IsServer; ; isFirst = false)
         {
-            _statements ??= new Statements(Store.Open(synced: false));
-            using SqliteTransaction transaction = _statements.Connection.BeginTransaction(deferred: false);
-            _statements.Transaction = transaction;
-            foreach (Entry entry in batch)
-                Run(entry, _statements);
-            transaction.Commit();
-            return null;
-        }
-        catch (Exception error)
-        {
-            Disconnect(); // what is wrong with the store may pass; the connection that met it is not trusted again
-            return error;
+            bool isCommitting = false;
+            try
+            {
+                _statements ??= Store.Database.Connect(synced: false);
+                using DbTransaction transaction = Store.Database.BeginWrite(_statements.Connection);
+                _statements.Transaction = transaction;
+                foreach (Entry entry in batch)
+                    Run(entry, _statements, isAlone: batch.Count == 1);
+                isCommitting = true;
+                transaction.Commit();
+                return null;
+            }
+            catch (Exception error)
+            {
+                Disconnect(); // what is wrong with the store may pass; the connection that met it is not trusted again
+                if (!isFirst || isCommitting)
+                    return error;
+                foreach (Entry entry in batch)
+                    entry.Fault = null;
+                Store.Database.Clear();
+            }
         }
     }
 
     // What cannot be stored must not take the others of its batch with it.
-    private static void Run(Entry entry, Statements store)
+    private static void Run(Entry entry, Statements store, bool isAlone)
     {
+        if (isAlone)
+        {
+            entry.Run(store);
+            return;
+        }
+
         store.Execute("SAVEPOINT entry");
         try
         {
@@ -204,11 +234,11 @@ public sealed class StoreWriter : IAsyncDisposable
 
     private void Disconnect()
     {
-        _statements?.Dispose();
-        _statements?.Connection.Dispose();
+        if (_statements is { } statements)
+            Database.Close(statements);
         _statements = null;
     }
 
     private FlintException Wrap(Exception error) => error as FlintException
-        ?? new FlintException(FaultSide.Machine, "metering_failed", $"The usage of this request could not be recorded in {Store.Path}: {error.Message}", error);
+        ?? new FlintException(FaultSide.Machine, FailedCode, $"The usage of this request could not be recorded in {Store.Name}: {Store.Database.Explain(error)}", error);
 }

@@ -1,3 +1,4 @@
+using Flint.App.Accounts;
 using Flint.App.Upstreams;
 using Microsoft.AspNetCore.Http;
 
@@ -88,8 +89,10 @@ internal sealed class ApiException : Exception
                 return new(StatusCodes.Status504GatewayTimeout, "server_error", fault.Code, null, fault.Message, fault);
             case FlintException { Code: UpstreamFault.UnavailableCode } fault:
                 return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, fault.Message, fault) { RetryAfter = SecondsOf(fault, 5) };
-            case FlintException { Code: "metering_failed" } fault: // what cannot be metered is not answered
+            case FlintException { Code: StoreWriter.FailedCode } fault: // what cannot be metered is not answered
                 return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, "The usage of this request cannot be recorded now.", fault) { RetryAfter = 5 };
+            case FlintException { Code: Store.UnavailableCode or Reservations.LostCode } fault: // nor whose key cannot be found, or whose budget is not held
+                return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, "The accounts of this server cannot be used now.", fault) { RetryAfter = 5 };
             case FlintException { Side: FaultSide.Machine } fault:
                 return new(StatusCodes.Status500InternalServerError, "server_error", fault.Code, null, fault.Message, fault);
             default:

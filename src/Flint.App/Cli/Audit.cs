@@ -10,7 +10,7 @@ internal static class Audit
     private const int Altered = 1;
 
     /// <summary>The verb.</summary>
-    public static Command Create() => new("audit", "Whether the records of what was used are as they were written.") { CreateVerify(), CreateHead(), CreateExport() };
+    public static Command Create() => new("audit", "Whether the records of what was used are as they were written.") { DataOption.Address, CreateVerify(), CreateHead(), CreateExport() };
 
     private static Command CreateVerify()
     {

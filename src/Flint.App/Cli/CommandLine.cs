@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Data.Common;
 
 namespace Flint.App.Cli;
 
@@ -51,7 +52,7 @@ public static class CommandLine
             Report(fault.Message);
             return Failed;
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or DbException)
         {
             Report(error.Message);
             return Failed;

@@ -11,6 +11,7 @@ internal static class Keys
     /// <summary>The verb.</summary>
     public static Command Create() => new("keys", "Create, list, show, limit, rotate and end the API keys of flint serve.")
     {
+        DataOption.Address,
         CreateCreate(),
         CreateList(),
         CreateShow(),

@@ -9,6 +9,7 @@ internal static class Orgs
     /// <summary>The verb.</summary>
     public static Command Create() => new("orgs", "Create, list and limit organisations; their projects own the keys.")
     {
+        DataOption.Address,
         CreateCreate(),
         CreateList(),
         LimitOptions.CreateCommand(

@@ -7,7 +7,7 @@ namespace Flint.App.Cli;
 internal static class Prices
 {
     /// <summary>The verb.</summary>
-    public static Command Create() => new("prices", "What a million tokens of each model cost, in a unit of money of your choice.") { CreateSet(), CreateList(), CreateRemove() };
+    public static Command Create() => new("prices", "What a million tokens of each model cost, in a unit of money of your choice.") { DataOption.Address, CreateSet(), CreateList(), CreateRemove() };
 
     private static Command CreateSet()
     {

@@ -9,6 +9,7 @@ internal static class Projects
     /// <summary>The verb.</summary>
     public static Command Create() => new("projects", "Create, list and limit projects; they own the keys.")
     {
+        DataOption.Address,
         CreateCreate(),
         CreateList(),
         LimitOptions.CreateCommand(

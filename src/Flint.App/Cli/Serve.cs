@@ -37,7 +37,7 @@ internal static class Serve
     /// <summary>The verb.</summary>
     public static Command Create()
     {
-        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, Profile, ConfigFile, Data };
+        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, Profile, ConfigFile, Data, DataOption.Address };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -48,7 +48,7 @@ internal static class Serve
         ServerConfig config = file is null ? new ServerConfig() : ServerConfig.Load(file);
         ApiOptions options = ReadOptions(parsed, config);
         string? data = parsed.GetValue(Data) ?? config.Data;
-        var store = new Store(data ?? ModelLocator.Home);
+        Store store = DataOption.Open(parsed, data, config.Store);
         var policies = new Policies();
         var upstreams = new UpstreamModels(log: line => Console.Error.WriteLine("flint: " + line));
         config.Apply(store, policies, upstreams);

@@ -23,7 +23,7 @@ internal static class Usage
         var since = new Option<string?>("--since") { HelpName = "WHEN", Description = "Only requests since then: 90m, 24h, 7d, or a date such as 2026-11-20 or 2026-11-20T08:00Z." };
         var json = new Option<bool>("--json") { Description = "Print one JSON object with all sums and all records." };
         Option<string?> data = DataOption.Create();
-        var command = new Command("usage", "Show what each key used: tokens in, cached, out, reasoning, what they cost, and time.") { by, key, project, organization, since, json, data };
+        var command = new Command("usage", "Show what each key used: tokens in, cached, out, reasoning, what they cost, and time.") { by, key, project, organization, since, json, data, DataOption.Address };
         command.SetAction(parsed =>
         {
             Store store = DataOption.Open(parsed, data);

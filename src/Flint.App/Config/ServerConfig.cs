@@ -37,6 +37,9 @@ internal sealed record ServerConfig
     /// <summary>Seconds that running requests may go on when the server stops; null where the file names none.</summary>
     public int? DrainSeconds { get; init; }
 
+    /// <summary>The address of the PostgreSQL database of the accounts, or <c>file:PATH</c> of a file that holds it; null where the file names none.</summary>
+    public string? Store { get; init; }
+
     /// <summary>The directory of the accounts; null for the usual one.</summary>
     public string? Data { get; init; }
 
@@ -140,12 +143,26 @@ internal sealed record ServerConfig
             IsMuse = listen?.Choice("profile", "open", Muse) == Muse,
             DrainSeconds = (int?)listen?.OptionalInteger("drain_seconds", 0, 86_400),
             Data = root.Text("data") is { } data ? At(data) : null,
+            Store = root.Text("store") is { } store ? ReadStore(root, store, At) : null,
             Models = ReadModels(root, At),
             Upstreams = UpstreamReader.Read(root, At),
             Prices = ReadPrices(root),
             Limits = ReadLimits(root),
             Policies = PolicyReader.Read(root, At),
         };
+    }
+
+    // An address is checked without being repeated in a message, as it may hold a password.
+    private static string? ReadStore(YamlSection root, string store, Func<string, string> at)
+    {
+        const string file = Accounts.Store.FilePrefix;
+        if (store.StartsWith(file, StringComparison.Ordinal))
+            return file + at(store[file.Length..]);
+        return root.Make("store", () =>
+        {
+            Accounts.Store.CheckAddress(store);
+            return store;
+        });
     }
 
     private static List<ModelConfig> ReadModels(YamlSection root, Func<string, string> at)

@@ -1,20 +1,27 @@
-using Dapper;
+using System.Security.Cryptography;
 using Flint.App.Accounts;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Tests.Accounts;
 
 /// <summary>The chain over the ledger tells every change of it.</summary>
-public sealed class AuditChainTests : IDisposable
+public abstract class AuditChainTests : IDisposable
 {
     private const int Count = 20;
 
-    private readonly TemporaryFolder _folder = new();
+    private readonly TestStore _accounts;
     private readonly Store _store;
 
-    public AuditChainTests() => _store = new Store(_folder.Path);
+    protected AuditChainTests(StoreKind kind)
+    {
+        _accounts = new TestStore(kind);
+        _store = _accounts.Open();
+    }
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose()
+    {
+        _accounts.Dispose();
+        GC.SuppressFinalize(this);
+    }
 
     [Fact]
     public async Task What_was_written_verifies_and_contains_every_state_it_had()
@@ -51,7 +58,7 @@ public sealed class AuditChainTests : IDisposable
     public async Task A_change_is_told(string sql, string fault)
     {
         await WriteAsync(0);
-        Change(sql);
+        _accounts.Execute(sql);
         Assert.Contains(fault, AuditChain.Verify(_store).Fault);
     }
 
@@ -60,7 +67,7 @@ public sealed class AuditChainTests : IDisposable
     {
         await WriteAsync(0);
         AuditHead noted = AuditChain.Head(_store);
-        Change("DELETE FROM usage; UPDATE chain SET records = 0, hash = zeroblob(32)");
+        _accounts.Execute("DELETE FROM usage; UPDATE chain SET records = 0, hash = @none", new { none = new byte[SHA256.HashSizeInBytes] });
         await WriteAsync(100);
         Assert.Null(AuditChain.Verify(_store).Fault);
         Assert.Contains("does not contain", AuditChain.Verify(_store, noted).Fault);
@@ -80,10 +87,8 @@ public sealed class AuditChainTests : IDisposable
         for (int i = from; i < from + Count; i++)
             await ledger.RecordAsync(new UsageRecord { RequestId = $"r{i}", Endpoint = "/v1/chat/completions", Started = i, Model = "m", Finish = "stop", Status = 200, OutputTokens = i, TotalMs = i / 3.0 });
     }
-
-    private void Change(string sql)
-    {
-        using SqliteConnection connection = _store.Open();
-        connection.Execute(sql);
-    }
 }
+
+public sealed class SqliteAuditChainTests() : AuditChainTests(StoreKind.Sqlite);
+
+public sealed class PostgresAuditChainTests() : AuditChainTests(StoreKind.Postgres);

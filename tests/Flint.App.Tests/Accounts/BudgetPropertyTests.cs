@@ -1,6 +1,6 @@
+using System.Data.Common;
 using Dapper;
 using Flint.App.Accounts;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Tests.Accounts;
 
@@ -32,7 +32,7 @@ public sealed class BudgetPropertyTests
 
         public void Die()
         {
-            Reservations.Node.Lock.Dispose();
+            Reservations.Node.Abandon();
             IsDead = true;
         }
 
@@ -45,16 +45,18 @@ public sealed class BudgetPropertyTests
     }
 
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    [InlineData(4)]
-    public async Task Budgets_hold_at_every_step(int seed)
+    [InlineData(StoreKind.Sqlite, 1)]
+    [InlineData(StoreKind.Sqlite, 2)]
+    [InlineData(StoreKind.Sqlite, 3)]
+    [InlineData(StoreKind.Sqlite, 4)]
+    [InlineData(StoreKind.Postgres, 5)]
+    [InlineData(StoreKind.Postgres, 6)]
+    public async Task Budgets_hold_at_every_step(StoreKind kind, int seed)
     {
-        using var folder = new TemporaryFolder();
+        using var accounts = new TestStore(kind);
         var random = new Random(seed);
         var time = new FakeTime();
-        var store = new Store(folder.Path);
+        Store store = accounts.Open();
         Key[] keys = MakeKeys(store, time);
         new Prices(store).Set(new Price { Model = "*", Input = 1_500_000, CachedInput = 150_000, Output = 7_000_000 });
         Dictionary<string, Limits> limits = SetLimits(store, keys);
@@ -109,17 +111,19 @@ public sealed class BudgetPropertyTests
             Ledger.Records(store, new UsageFilter()).Select(e => (e.Record.RequestId, e.Record.OutputTokens, e.Record.Cost)).Order());
     }
 
-    [Fact]
-    public async Task Budgets_hold_at_every_instant_while_two_processes_race()
+    [Theory]
+    [InlineData(StoreKind.Sqlite)]
+    [InlineData(StoreKind.Postgres)]
+    public async Task Budgets_hold_at_every_instant_while_two_processes_race(StoreKind kind)
     {
         const long budget = 20_000;
-        using var folder = new TemporaryFolder();
-        var store = new Store(folder.Path);
+        using var accounts = new TestStore(kind);
+        Store store = accounts.Open();
         Key key = new Keys(store, TimeProvider.System).Create("ada").Key;
         var owner = new Owner(OwnerKind.Key, key.Id);
         Limits.Set(store, owner, new Limits { MonthlyTokens = budget });
         var time = new FakeTime();
-        await using Process a = new Process(store, time).Start(), b = new Process(new Store(folder.Path), time).Start();
+        await using Process a = new Process(store, time).Start(), b = new Process(accounts.Open(), time).Start();
 
         var watch = new BudgetWatch(() => Spending.Of(store, owner, time.Now.ToUnixTimeMilliseconds())[3].Tokens, budget);
         await Task.WhenAll(Enumerable.Range(0, 64).Select(client => Task.Run(() => HammerAsync(client % 2 == 0 ? a : b, key, client))));
@@ -128,6 +132,7 @@ public sealed class BudgetPropertyTests
         Spending spent = Spending.Of(store, owner, time.Now.ToUnixTimeMilliseconds())[3];
         Assert.Equal((0, Ledger.Records(store, new UsageFilter()).Sum(e => e.Record.PromptTokens + e.Record.OutputTokens)), (spent.ReservedTokens, spent.SettledTokens));
         Assert.InRange(spent.SettledTokens, budget - 200, budget); // all but what no demand fits into
+        Assert.Null(AuditChain.Verify(store).Fault); // over the records of both
     }
 
     private static async Task HammerAsync(Process process, Key key, int client)
@@ -197,9 +202,9 @@ public sealed class BudgetPropertyTests
 
     private static void Check(Store store, Dictionary<string, Limits> limits, Key[] keys, Reservation[] under, List<(Reservation Reservation, UsageRecord Record)> settled)
     {
-        using SqliteConnection connection = store.Open();
-        using SqliteTransaction transaction = connection.BeginTransaction(deferred: true);
-        using var statements = new Statements(connection) { Transaction = transaction };
+        using DbConnection connection = store.Open();
+        using DbTransaction transaction = store.Database.BeginRead(connection);
+        using var statements = new Statements(connection, store.Database) { Transaction = transaction };
         foreach (Key key in keys)
         {
             string[] owners = [.. Owner.Of(key).Select(owner => owner.ToString())];

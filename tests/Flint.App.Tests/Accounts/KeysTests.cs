@@ -1,15 +1,16 @@
-using System.Text;
-using Dapper;
 using Flint.App.Accounts;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Tests.Accounts;
 
-public sealed class KeysTests : IDisposable
+public abstract class KeysTests(StoreKind kind) : IDisposable
 {
-    private readonly TemporaryFolder _folder = new();
+    private readonly TestStore _accounts = new(kind);
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose()
+    {
+        _accounts.Dispose();
+        GC.SuppressFinalize(this);
+    }
 
     [Fact]
     public void A_key_is_found_by_its_secret_and_by_nothing_else()
@@ -26,20 +27,6 @@ public sealed class KeysTests : IDisposable
         Assert.Null(keys.Find(key.Prefix));
         Assert.Null(keys.Find(Keys.SecretPrefix + new string('A', Keys.MaxSecretLength)));
         Assert.Null(keys.Find("' OR 1 = 1 --"));
-    }
-
-    [Fact]
-    public void The_secret_is_stored_nowhere()
-    {
-        (Key key, string secret) = Open().Create("ada");
-        using (var pooled = new SqliteConnection(Store.ConnectionTo(_folder.File(Store.FileName))))
-            SqliteConnection.ClearPool(pooled);
-        foreach (string file in Directory.GetFiles(_folder.Path))
-        {
-            string content = Encoding.Latin1.GetString(File.ReadAllBytes(file));
-            Assert.DoesNotContain(secret, content, StringComparison.Ordinal);
-            Assert.DoesNotContain(secret[key.Prefix.Length..], content, StringComparison.Ordinal);
-        }
     }
 
     [Fact]
@@ -134,7 +121,7 @@ public sealed class KeysTests : IDisposable
     public void Names_are_unique_in_a_project_and_found_by_their_path()
     {
         Keys keys = Open();
-        var organizations = new Organizations(new Store(_folder.Path), TimeProvider.System);
+        var organizations = new Organizations(_accounts.Open(), TimeProvider.System);
         organizations.Create("acme");
         Project lab = organizations.CreateProject("acme", "lab");
         Assert.Equal("name_taken", Assert.Throws<FlintException>(() => organizations.CreateProject("acme", "lab")).Code);
@@ -194,40 +181,9 @@ public sealed class KeysTests : IDisposable
         Assert.Null(here.Find(secret));
     }
 
-    [Fact]
-    public void A_newer_store_is_refused_and_left_alone()
-    {
-        Store store = new(_folder.Path);
-        using (SqliteConnection connection = store.Open())
-            connection.Execute("PRAGMA user_version = 999");
-        FlintException fault = Assert.Throws<FlintException>(() => new Store(_folder.Path));
-        Assert.Equal("store_too_new", fault.Code);
-        Assert.Contains("999", fault.Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void A_damaged_store_is_named()
-    {
-        File.WriteAllText(_folder.File(Store.FileName), new string('x', 5000));
-        FlintException fault = Assert.Throws<FlintException>(() => new Store(_folder.Path));
-        Assert.Equal(FaultSide.Machine, fault.Side);
-        Assert.Contains(Store.FileName, fault.Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void Only_the_owner_may_read_the_store()
-    {
-        if (OperatingSystem.IsWindows())
-        {
-            Assert.Skip("file modes are Unix's");
-            return;
-        }
-
-        string directory = _folder.File("home");
-        _ = new Store(directory);
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, File.GetUnixFileMode(directory));
-        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(directory, Store.FileName)));
-    }
-
-    private Keys Open(TimeProvider? time = null) => new(new Store(_folder.Path), time ?? TimeProvider.System);
+    private Keys Open(TimeProvider? time = null) => new(_accounts.Open(), time ?? TimeProvider.System);
 }
+
+public sealed class SqliteKeysTests() : KeysTests(StoreKind.Sqlite);
+
+public sealed class PostgresKeysTests() : KeysTests(StoreKind.Postgres);

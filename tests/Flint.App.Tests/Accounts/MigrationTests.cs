@@ -1,8 +1,8 @@
+using System.Data.Common;
 using System.Security.Cryptography;
 using System.Text;
 using Dapper;
 using Flint.App.Accounts;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Tests.Accounts;
 
@@ -43,11 +43,35 @@ public sealed class MigrationTests : IDisposable
         Assert.Equal((4L, null), (AuditChain.Verify(store, noted).Head.Count, AuditChain.Verify(store, verified.Head).Fault));
         Assert.Equal(2, Ledger.Totals(store, new UsageFilter { Key = "ada" }).Single().Requests);
 
-        using SqliteConnection connection = store.Open();
+        using DbConnection connection = store.Open();
         Assert.Empty(connection.Query("PRAGMA foreign_key_check"));
         Assert.Equal("ok", connection.ExecuteScalar<string>("PRAGMA integrity_check"));
         connection.Execute("UPDATE usage SET cost = 5 WHERE request_id = 'r2'"); // which its form does not cover
         Assert.Contains("Record 2 (r2)", AuditChain.Verify(store).Fault);
+    }
+
+    [Theory]
+    [MemberData(nameof(Earlier))]
+    public void Of_a_server_too(int version)
+    {
+        using var accounts = new TestStore(StoreKind.Postgres);
+        var database = new PostgresDatabase(accounts.Address!);
+        using (DbConnection connection = database.Open(synced: true))
+        {
+            Migrations.Run(database, connection, version);
+            Assert.Equal(version, connection.ExecuteScalar<int>("SELECT version FROM schema_version"));
+        }
+
+        var keys = new Keys(accounts.Open(), TimeProvider.System);
+        Assert.NotNull(keys.Find(keys.Create("ada").Secret));
+    }
+
+    [Fact]
+    public void Processes_that_start_at_once_migrate_a_server_once()
+    {
+        using var accounts = new TestStore(StoreKind.Postgres);
+        Parallel.For(0, 8, _ => Assert.NotNull(accounts.Open()));
+        Assert.Single(new Organizations(accounts.Open(), TimeProvider.System).List());
     }
 
     [Fact]
@@ -61,12 +85,10 @@ public sealed class MigrationTests : IDisposable
     /// <summary>A store as that version left it, with two keys, one of them revoked, and three records.</summary>
     private AuditHead? WriteEarlier(int version)
     {
-        SQLitePCL.Batteries_V2.Init();
-        string path = _folder.File(Store.FileName);
-        using var connection = new SqliteConnection($"Data Source={path};Pooling=False");
-        connection.Open();
+        var database = new SqliteDatabase(_folder.Path);
+        using DbConnection connection = database.Open(synced: true);
         connection.Execute("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = OFF");
-        Migrations.Run(connection, path, 1);
+        Migrations.Run(database, connection, 1);
         connection.Execute(
             "INSERT INTO keys (id, name, prefix, hash, created, revoked) VALUES (1, 'ada', @prefix, @hash, 5, NULL), (2, 'bob', 'sk-flint-xxxxxxx', x'00', 6, 9)",
             new { prefix = Secret[..16], hash = SHA256.HashData(Encoding.UTF8.GetBytes(Secret)) });
@@ -77,7 +99,7 @@ public sealed class MigrationTests : IDisposable
                 new { id, key });
         }
 
-        Migrations.Run(connection, path, version);
+        Migrations.Run(database, connection, version);
         Assert.Equal(version, connection.ExecuteScalar<int>("PRAGMA user_version"));
         if (version == 1)
             return null;

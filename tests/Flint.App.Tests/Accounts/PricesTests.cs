@@ -1,15 +1,9 @@
-using Dapper;
 using Flint.App.Accounts;
-using Microsoft.Data.Sqlite;
 
 namespace Flint.App.Tests.Accounts;
 
-public sealed class PricesTests : IDisposable
+public sealed class PricesTests
 {
-    private readonly TemporaryFolder _folder = new();
-
-    public void Dispose() => _folder.Dispose();
-
     [Theory]
     [InlineData("0", 0)]
     [InlineData("2.50", 2_500_000)]
@@ -44,27 +38,28 @@ public sealed class PricesTests : IDisposable
         Assert.Equal(10, new Price { CachedInput = 10_000_000, Input = 1_000_000 }.Most(1, 0)); // whatever the cache will have
     }
 
-    [Fact]
-    public void The_entry_that_fits_a_name_best_counts()
+    [Theory]
+    [InlineData(StoreKind.Sqlite)]
+    [InlineData(StoreKind.Postgres)]
+    public void The_entry_that_fits_a_name_best_counts(StoreKind kind)
     {
-        var store = new Store(_folder.Path);
+        using var accounts = new TestStore(kind);
+        Store store = accounts.Open();
         var prices = new Prices(store);
         foreach ((string model, long input) in new[] { ("*", 1L), ("llama-*", 2L), ("llama-3*", 3L), ("llama-3-8b", 4L), ("other", 5L) })
             prices.Set(new Price { Model = model, Input = input });
         prices.Set(new Price { Model = "other", Input = 6 });
         Assert.Equal([1L, 2L, 3L, 4L, 3L, 6L], new[] { "tiny", "llama-2", "llama-3", "llama-3-8b", "llama-3-8b:legal", "other" }.Select(Of));
+        Assert.Equal(["*", "llama-*", "llama-3*", "llama-3-8b", "other"], prices.List().Select(price => price.Model));
         prices.Remove("*");
         Assert.Null(Of("tiny"));
         Assert.Equal(4, prices.List().Count);
         Assert.Equal("price_not_found", Assert.Throws<FlintException>(() => prices.Remove("*")).Code);
         Assert.Equal("invalid_price", Assert.Throws<FlintException>(() => prices.Set(new Price { Model = "m", Output = Price.Largest + 1 })).Code);
 
-        long? Of(string model)
-        {
-            using SqliteConnection connection = store.Open();
-            using SqliteTransaction transaction = connection.BeginTransaction();
-            using var statements = new Statements(connection) { Transaction = transaction };
-            return Prices.Of(statements, model)?.Input;
-        }
+        prices.Replace([new Price { Model = "only", Input = 7 }]);
+        Assert.Equal((7L, null), (Of("only"), Of("other")));
+
+        long? Of(string model) => store.Use(statements => Prices.Of(statements, model)?.Input);
     }
 }

@@ -3,9 +3,9 @@ using Flint.App.Accounts;
 namespace Flint.App.Tests.Accounts;
 
 /// <summary>Each limit, by itself: what it allows, what it refuses, and when it allows again.</summary>
-public sealed class ReservationsTests : IAsyncDisposable
+public abstract class ReservationsTests : IAsyncDisposable
 {
-    private readonly TemporaryFolder _folder = new();
+    private readonly TestStore _accounts;
     private readonly FakeTime _time = new();
     private readonly Store _store;
     private readonly Ledger _ledger;
@@ -13,9 +13,10 @@ public sealed class ReservationsTests : IAsyncDisposable
     private readonly Key _key;
     private int _requests;
 
-    public ReservationsTests()
+    protected ReservationsTests(StoreKind kind)
     {
-        _store = new Store(_folder.Path);
+        _accounts = new TestStore(kind);
+        _store = _accounts.Open();
         _ledger = new Ledger(_store);
         _reservations = new Reservations(_ledger.Writer, _time);
         _key = new Keys(_store, _time).Create("ada").Key;
@@ -25,7 +26,8 @@ public sealed class ReservationsTests : IAsyncDisposable
     {
         await _reservations.DisposeAsync();
         await _ledger.DisposeAsync();
-        _folder.Dispose();
+        _accounts.Dispose();
+        GC.SuppressFinalize(this);
     }
 
     public static TheoryData<OwnerKind> Kinds => [OwnerKind.Key, OwnerKind.Project, OwnerKind.Organization];
@@ -160,12 +162,12 @@ public sealed class ReservationsTests : IAsyncDisposable
     public async Task What_a_dead_process_had_reserved_is_free_for_the_living()
     {
         Set(OwnerKind.Key, new Limits { DailyTokens = 100, ConcurrentRequests = 3 });
-        await using var ledger = new Ledger(new Store(_folder.Path));
+        await using var ledger = new Ledger(_accounts.Open());
         await using var other = new Reservations(ledger.Writer, _time);
         Demand demand = Demand(10, 50);
         Assert.NotNull((await other.ReserveAsync(demand)).Reservation);
         await RefusedAsync(10, 50); // it lives
-        other.Node.Lock.Dispose(); // as the death of its process does
+        other.Node.Abandon(); // as the death of its process does
         Reservation taken = await TakeAsync(10, 90);
         Assert.Equal((0, 100), (Day(OwnerKind.Key).SettledTokens, Day(OwnerKind.Key).ReservedTokens));
         await SettleAsync(taken, 10, 5);
@@ -173,7 +175,7 @@ public sealed class ReservationsTests : IAsyncDisposable
         // One that starts frees too.
         await using var third = new Reservations(ledger.Writer, _time);
         Assert.NotNull((await third.ReserveAsync(Demand(10, 50))).Reservation);
-        third.Node.Lock.Dispose();
+        third.Node.Abandon();
         await using var fourth = new Reservations(ledger.Writer, _time);
         Assert.Equal((15, 0), (Day(OwnerKind.Key).SettledTokens, Day(OwnerKind.Key).ReservedTokens));
     }
@@ -183,10 +185,41 @@ public sealed class ReservationsTests : IAsyncDisposable
     {
         var other = new Reservations(_ledger.Writer, _time);
         await other.ReserveAsync(Demand(10, 50));
-        Assert.Equal(2, Directory.GetFiles(_folder.Path, "node-*.lock").Length);
+        Assert.Equal(2, Nodes());
         await other.DisposeAsync();
-        Assert.Single(Directory.GetFiles(_folder.Path, "node-*.lock"));
+        Assert.Equal(1, Nodes());
         Assert.Equal((0, 0), (Day(OwnerKind.Key).ReservedTokens, Spending.Of(_store, OwnerOf(OwnerKind.Key), Now)[0].Requests));
+    }
+
+    [Theory]
+    [InlineData(0, true)] // no budget
+    [InlineData(100, true)]
+    [InlineData(60, false)]
+    public async Task Who_was_wrongly_taken_for_dead_is_charged_where_there_is_room(long budget, bool isCharged)
+    {
+        Set(OwnerKind.Key, budget == 0 ? new Limits() : new Limits { DailyTokens = 100 });
+        await using var ledger = new Ledger(_accounts.Open());
+        await using var other = new Reservations(ledger.Writer, _time);
+        Reservation lost = (await other.ReserveAsync(Demand(10, 50))).Reservation!;
+        other.Node.Abandon(); // as a cut connection does
+        await using (new Reservations(_ledger.Writer, _time))
+            Assert.Equal((0, 0), (Day(OwnerKind.Key).ReservedTokens, Spending.Of(_store, OwnerOf(OwnerKind.Key), Now)[0].Requests));
+        Reservation taken = await TakeAsync(10, budget == 60 ? 60 : 30);
+
+        UsageRecord used = Used(lost, 10, 25);
+        if (isCharged)
+            await ledger.RecordAsync(used, lost);
+        else
+            Assert.Equal(Reservations.LostCode, (await Assert.ThrowsAsync<FlintException>(() => ledger.RecordAsync(used with { Status = 200, Policy = "x" }, lost))).Code);
+        UsageRecord record = Assert.Single(Ledger.Records(_store, new UsageFilter())).Record;
+        if (isCharged)
+            Assert.Equal(used, record);
+        else
+            Assert.Equal((503, Reservations.LostCode, 0, 0, 0, "x; not charged: reservation lost, 10 prompt and 25 output tokens"), (record.Status, record.Finish, record.PromptTokens, record.OutputTokens, record.Cost, record.Policy));
+        Assert.Equal((isCharged ? 35 : 0, taken.Tokens), (Day(OwnerKind.Key).SettledTokens, Day(OwnerKind.Key).ReservedTokens));
+        await SettleAsync(taken, 10, 1);
+        Assert.Equal((isCharged ? 46 : 11, 0, 0), (Day(OwnerKind.Key).SettledTokens, Day(OwnerKind.Key).ReservedTokens, Spending.Of(_store, OwnerOf(OwnerKind.Key), Now)[0].Requests));
+        Assert.Null(AuditChain.Verify(_store).Fault);
     }
 
     [Fact]
@@ -228,11 +261,19 @@ public sealed class ReservationsTests : IAsyncDisposable
         return grant.Refusal!;
     }
 
-    private Task SettleAsync(Reservation reservation, long prompt, long output, long cached = 0) => _ledger.RecordAsync(
-        new UsageRecord
-        {
-            RequestId = reservation.RequestId, Endpoint = "/v1/completions", KeyId = _key.Id, PromptTokens = prompt, CachedTokens = cached, OutputTokens = output,
-            Cost = reservation.Price?.Of(prompt, cached, output) ?? 0,
-        },
-        reservation);
+    private Task SettleAsync(Reservation reservation, long prompt, long output, long cached = 0) => _ledger.RecordAsync(Used(reservation, prompt, output, cached), reservation);
+
+    private UsageRecord Used(Reservation reservation, long prompt, long output, long cached = 0) => new()
+    {
+        RequestId = reservation.RequestId, Endpoint = "/v1/completions", KeyId = _key.Id, PromptTokens = prompt, CachedTokens = cached, OutputTokens = output,
+        Cost = reservation.Price?.Of(prompt, cached, output) ?? 0,
+    };
+
+    private int Nodes() => _accounts.Address is null
+        ? Directory.GetFiles(_accounts.Path, "node-*.lock").Length
+        : _store.Use(store => store.Query("SELECT id FROM nodes", static row => row.GetInt64(0)).Count);
 }
+
+public sealed class SqliteReservationsTests() : ReservationsTests(StoreKind.Sqlite);
+
+public sealed class PostgresReservationsTests() : ReservationsTests(StoreKind.Postgres);

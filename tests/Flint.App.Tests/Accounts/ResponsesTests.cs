@@ -2,22 +2,27 @@ using Flint.App.Accounts;
 
 namespace Flint.App.Tests.Accounts;
 
-public sealed class ResponsesTests : IDisposable
+public abstract class ResponsesTests : IDisposable
 {
-    private readonly TemporaryFolder _folder = new();
+    private readonly TestStore _accounts;
     private readonly Store _store;
     private readonly Clock _clock = new();
     private readonly long _key, _other;
 
-    public ResponsesTests()
+    protected ResponsesTests(StoreKind kind)
     {
-        _store = new Store(_folder.Path);
+        _accounts = new TestStore(kind);
+        _store = _accounts.Open();
         var keys = new Keys(_store, _clock);
         _key = keys.Create("one").Key.Id;
         _other = keys.Create("two").Key.Id;
     }
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose()
+    {
+        _accounts.Dispose();
+        GC.SuppressFinalize(this);
+    }
 
     [Fact]
     public void A_response_is_its_keys_alone_and_can_change()
@@ -29,6 +34,7 @@ public sealed class ResponsesTests : IDisposable
         Assert.Equal(first, responses.Find("a", _key));
         Assert.Null(responses.Find("a", _other));
         Assert.Null(responses.Find("a", null));
+        Assert.Null(responses.Find("a\0", _key));
         Assert.NotNull(responses.Find("b", null));
         responses.Save(first with { Json = "{\"b\":1}", Input = "never" });
         Assert.Equal(first with { Json = "{\"b\":1}" }, responses.Find("a", _key));
@@ -96,3 +102,7 @@ public sealed class ResponsesTests : IDisposable
         public override DateTimeOffset GetUtcNow() => Now;
     }
 }
+
+public sealed class SqliteResponsesTests() : ResponsesTests(StoreKind.Sqlite);
+
+public sealed class PostgresResponsesTests() : ResponsesTests(StoreKind.Postgres);

@@ -14,7 +14,7 @@ namespace Flint.App.Tests.Api;
 /// <summary>The real server on a free port of this machine, over a tiny model, with one key.</summary>
 internal sealed class TestServer : IAsyncDisposable
 {
-    internal const string ModelName = "tiny";
+    internal const string ModelName = "tiny", KeyName = "test";
 
     private readonly TemporaryFolder _folder;
     private readonly ApiServer _server;
@@ -41,13 +41,13 @@ internal sealed class TestServer : IAsyncDisposable
     /// <summary>A client that sends the key.</summary>
     internal HttpClient Client { get; }
 
-    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false, Policies? policies = null, UpstreamModels? upstreams = null)
+    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false, Policies? policies = null, string? accounts = null, string keyName = KeyName, UpstreamModels? upstreams = null)
     {
         var folder = new TemporaryFolder();
         string path = folder.File("tiny.gguf");
         (write ?? (file => TinyModel.Write(file)))(path);
-        var store = new Store(folder.Path);
-        (_, string secret) = new Keys(store, time ?? TimeProvider.System).Create("test");
+        var store = new Store(folder.Path, accounts);
+        (_, string secret) = new Keys(store, time ?? TimeProvider.System).Create(keyName);
         ServedModel model = ServedModel.Load(path, ModelName, (options ?? new ServingOptions()) with { Threads = 1 });
         var server = new ApiServer(new ApiOptions { Port = 0, RequireKeys = requireKeys, IsMuse = muse }, [model], store, policies, time, upstreams);
         await server.StartAsync();
@@ -56,6 +56,8 @@ internal sealed class TestServer : IAsyncDisposable
 
     /// <summary>A client without a key.</summary>
     internal HttpClient NewClient() => new() { BaseAddress = Address, Timeout = TimeSpan.FromMinutes(5) };
+
+    internal string Folder => _folder.Path;
 
     internal Task StopAsync(CancellationToken hurry) => _server.StopAsync(hurry);
 
@@ -81,7 +83,7 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     /// <summary>The key that <see cref="Client"/> sends.</summary>
-    internal Key Key => new Keys(Store, TimeProvider.System).Get("test");
+    internal Key Key => new Keys(Store, TimeProvider.System).Get(Secret);
 
     /// <summary>Posts a body and gives back the answer's, which must be a success.</summary>
     internal async Task<JsonNode> AnswerAsync(string route, string body)

@@ -96,6 +96,31 @@ public sealed class AccountsTests : IDisposable
         Assert.Equal((AuditChain.Head(store).Hash, 2, 1 / 3.0, "ada"), ((string?)lines[1]["hash"], (int)lines[1]["form"]!, (double)lines[1]["total_ms"]!, (string?)lines[1]["key"]));
     }
 
+    [Fact]
+    public void A_server_s_accounts_are_named_by_an_option_a_file_or_the_environment()
+    {
+        using var accounts = new TestStore(StoreKind.Postgres);
+        File.WriteAllText(accounts.File("store.url"), accounts.Address);
+        Ok("orgs", "create", "acme", "--store", accounts.Address!);
+        Ok("projects", "create", "lab", "--org", "acme", "--store", accounts.Address!);
+        string secret = Ok("keys", "create", "--name", "ada", "--project", "lab", "--store", accounts.Address!).Trim();
+        Assert.Equal("acme", new Keys(accounts.Open(), TimeProvider.System).Find(secret)!.Organization);
+        Assert.Contains("acme/lab", Ok("keys", "list", "--store", "file:" + accounts.File("store.url")));
+        Ok("keys", "limit", "ada", "--store", accounts.Address!, "--daily-tokens", "5");
+        Ok("prices", "set", "tiny*", "--input", "0.25", "--output", "2", "--store", accounts.Address!);
+        foreach (string[] verb in (string[][])[["usage", "--json"], ["audit", "verify"], ["prices", "list"], ["keys", "show", "ada"]])
+        {
+            FlintProcess.Result run = FlintProcess.Run(verb, new() { ["FLINT_HOME"] = _folder.Path, ["FLINT_STORE"] = accounts.Address });
+            Assert.True(run.Code == 0, run.Errors);
+            Assert.Contains(verb[0] switch { "usage" => "\"keys\"", "audit" => "0 records", "prices" => "tiny*", _ => "acme/lab" }, run.Output, StringComparison.Ordinal);
+        }
+
+        FlintProcess.Result wrong = Run(["keys", "list", "--store", "postgres://flint:secret@/none"]);
+        Assert.Equal(1, wrong.Code);
+        Assert.DoesNotContain("secret", wrong.Complaint, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFiles(_folder.Path, "accounts.db*"));
+    }
+
     private string Ok(params string[] arguments)
     {
         FlintProcess.Result run = Run(arguments);
