@@ -125,9 +125,12 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes)
             "length" or "content_filter" => reason,
             _ => state.Calls.Count > 0 ? "tool_calls" : "stop",
         };
-        string? stop = TryGet(choice, "stop_reason", out JsonElement matched) && matched.ValueKind == JsonValueKind.String ? matched.GetString() : null;
-        into.Add(new UpstreamNews((int)index, default, state.Finish, stop));
+        into.Add(new UpstreamNews((int)index, default, state.Finish, StopOf(choice, "stop_reason") ?? StopOf(choice, "matched_stop")));
     }
+
+    // By vLLM's name, or by SGLang's; where a token ended the text, it is that one's number.
+    private static string? StopOf(JsonElement choice, string name) =>
+        TryGet(choice, name, out JsonElement matched) && matched.ValueKind == JsonValueKind.String ? matched.GetString() : null;
 
     private readonly record struct Turn(int Choice, State State, List<UpstreamNews> Into);
 

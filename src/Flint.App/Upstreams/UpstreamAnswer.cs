@@ -104,7 +104,8 @@ internal sealed class UpstreamAnswer(UpstreamModel model, UpstreamRequest reques
     {
         if (_exchange is not { IsAccepted: true, Reader: { } reader })
             return default;
-        UpstreamUsage told = _isComplete || model.Options.ContinuousUsage ? reader.Reported ?? Estimate(reader) : Estimate(reader);
+        bool isTold = _isComplete || (model.Options.ContinuousUsage && request.Choices == 1); // of several, a chunk tells one choice's
+        UpstreamUsage told = isTold ? reader.Reported ?? Estimate(reader) : Estimate(reader);
         long prompt = Math.Min(told.PromptTokens, request.MostPromptTokens(model.Options));
         long output = Math.Min(told.OutputTokens, (long)request.MaxTokens * request.Choices);
         long thoughts = told.ReasoningTokens ?? (reader.Bytes == 0 ? 0 : (long)((Int128)output * reader.ReasoningBytes / reader.Bytes));

@@ -43,7 +43,7 @@ internal sealed class TestServer : IAsyncDisposable
     /// <summary>A client that sends the key.</summary>
     internal HttpClient Client { get; }
 
-    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false, Policies? policies = null, UpstreamModels? upstreams = null, Func<ApiOptions, ApiOptions>? adjust = null, string? accounts = null, string keyName = KeyName)
+    internal static async Task<TestServer> StartAsync(ServingOptions? options = null, bool requireKeys = true, Action<string>? write = null, TimeProvider? time = null, bool muse = false, Policies? policies = null, string? accounts = null, string keyName = KeyName, UpstreamModels? upstreams = null, Func<ApiOptions, ApiOptions>? adjust = null)
     {
         var folder = new TemporaryFolder();
         string path = folder.File("tiny.gguf");

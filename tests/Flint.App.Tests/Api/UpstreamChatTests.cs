@@ -112,14 +112,31 @@ public sealed class UpstreamChatTests : IAsyncLifetime
         await TestServer.UntilAsync(() => _upstream.Aborted == 1);
     }
 
-    [Fact]
-    public async Task A_stop_string_that_the_upstream_names_is_told()
+    [Theory]
+    [InlineData("stop_reason")]
+    [InlineData("matched_stop")]
+    public async Task A_stop_string_that_the_upstream_names_is_told(string field)
     {
         _upstream.Answer = (context, _) => FakeUpstream.SayAsync(
-            context, [FakeUpstream.Text("Hello"), FakeUpstream.Event(new { choices = new[] { new { index = 0, delta = new { }, finish_reason = "stop", stop_reason = "END" } } }), FakeUpstream.Done]);
+            context, [FakeUpstream.Text("Hello"), FakeUpstream.End().Replace("\"finish_reason\"", $"\"{field}\":\"END\",\"finish_reason\"", StringComparison.Ordinal), FakeUpstream.Done]);
         await using TestServer server = await StartAsync(null, _upstream.Target());
         JsonNode answer = await server.AnswerAsync("/v1/messages", """{"model": "big", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}], "stop_sequences": ["END"]}""");
         Assert.Equal(("stop_sequence", "END"), ((string?)answer["stop_reason"], (string?)answer["stop_sequence"]));
+    }
+
+    [Fact]
+    public async Task An_answer_that_is_broken_off_is_settled_by_the_usage_told_with_its_chunks()
+    {
+        _upstream.Answer = async (context, _) =>
+        {
+            await FakeUpstream.SayAsync(context, [FakeUpstream.Event(new { choices = new[] { new { index = 0, delta = new { content = "Hello there" } } }, usage = new { prompt_tokens = 8, completion_tokens = 2 } })]);
+            await FakeUpstream.StallAsync(context);
+        };
+        await using TestServer server = await StartAsync(plain => plain with { ContinuousUsage = true }, _upstream.Target());
+        HttpResponseMessage response = await server.PostAsync(Chat, "{" + Ask + ", \"stream\": true}");
+        response.Dispose();
+        await TestServer.UntilAsync(() => server.Records().Count == 1);
+        Assert.Equal((499, 8, 2), (server.Records()[0].Status, server.Records()[0].PromptTokens, server.Records()[0].OutputTokens));
     }
 
     [Fact]
