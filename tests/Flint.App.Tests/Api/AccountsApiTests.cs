@@ -95,6 +95,7 @@ public sealed class AccountsApiTests
         Assert.Equal(["1000", $"{1000 - prompt - 5}", "50s"], Headers(first, "tokens"));
         using HttpResponseMessage second = await server.PostAsync(Chat, Ask.Replace("\"max_tokens\"", "\"stream\": true, \"max_tokens\""));
         Assert.Equal("0", Headers(second, "requests")[1]);
+        await second.Content.ReadAsStringAsync(); // to its end, so that its record comes before the next
         using HttpResponseMessage refused = await server.PostAsync(Completions, Short);
         Assert.Equal((HttpStatusCode.TooManyRequests, "50"), (refused.StatusCode, Assert.Single(refused.Headers.GetValues("Retry-After"))));
         Assert.Equal(["2", "0", "50s"], Headers(refused, "requests"));
