@@ -67,13 +67,7 @@ internal static class OpenAiChatRequest
     // What would change the answer's meaning if it were passed over is refused by name.
     private static void RefuseUnsupported(JsonFields body)
     {
-        if (body.Object("response_format") is JsonFields format && format.RequiredText("type") is not "text" and var type)
-        {
-            if (type is "json_object" or "json_schema")
-                throw ApiException.Unsupported("response_format.type", $"Unsupported value: 'response_format.type' is '{type}', and this server cannot yet hold an answer to a grammar. Supported values are: 'text'.");
-            throw JsonFields.InvalidChoice("response_format.type", type, ["text"]);
-        }
-
+        OpenAiConversation.CheckFormat(body.Object("response_format"));
         if (body.TryGet("functions", out _))
             throw ApiException.Unsupported("functions", "Unsupported parameter: 'functions'. Use 'tools' instead.");
         if (body.TryGet("function_call", out _))

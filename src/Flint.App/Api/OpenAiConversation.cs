@@ -133,6 +133,18 @@ internal static class OpenAiConversation
         return value is "auto" or "none" ? value == "auto" : throw JsonFields.InvalidChoice(path, value, ["auto", "none"]);
     }
 
+    /// <summary>Refuses a format of the answer, of any API that has it in this shape, that is not plain text.</summary>
+    /// <exception cref="ApiException">It is unknown, or needs an answer held to a grammar.</exception>
+    public static void CheckFormat(JsonFields? format)
+    {
+        if (format is not { } fields || fields.RequiredText("type") is not (not "text" and var type))
+            return;
+        string path = fields.PathOf("type");
+        if (type is "json_object" or "json_schema")
+            throw ApiException.Unsupported(path, $"Unsupported value: '{path}' is '{type}', and this server cannot yet hold an answer to a grammar. Supported values are: 'text'.");
+        throw JsonFields.InvalidChoice(path, type, ["text"]);
+    }
+
     private static void CheckType(JsonFields value)
     {
         string type = value.RequiredText("type");

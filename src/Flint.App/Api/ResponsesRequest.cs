@@ -235,13 +235,7 @@ internal sealed record ResponsesRequest
     // What would change the answer's meaning if it were passed over is refused by name.
     private static void RefuseUnsupported(JsonFields body)
     {
-        if (body.Object("text")?.Object("format") is JsonFields format && format.RequiredText("type") is not "text" and var type)
-        {
-            if (type is "json_object" or "json_schema")
-                throw ApiException.Unsupported("text.format.type", $"Unsupported value: 'text.format.type' is '{type}', and this server cannot yet hold an answer to a grammar. Supported values are: 'text'.");
-            throw JsonFields.InvalidChoice("text.format.type", type, ["text"]);
-        }
-
+        OpenAiConversation.CheckFormat(body.Object("text")?.Object("format"));
         if (body.TryGet("conversation", out _))
             throw ApiException.Unsupported("conversation", "Unsupported parameter: 'conversation'. Use 'previous_response_id' to go on from a response.");
         if (body.TryGet("prompt", out _))

@@ -17,27 +17,38 @@ internal static class Lists
     {
         bool again = item.Random.Chance(25);
         int rounds = heldOut ? 1 : item.Stage > 2 ? item.Random.Range(1, 3) : again ? 2 : 1;
-        for (int i = 0; i < rounds; i++) Task(item, drill: item.Stage > 2 && !heldOut && item.Random.Chance(DrillPercent));
+        for (int i = 0; i < rounds; i++)
+        {
+            if (item.Stage > 2 && !heldOut && item.Random.Chance(DrillPercent)) Drill(item);
+            else Task(item);
+        }
         return item.Build();
     }
 
-    // A drill has longer lists: more to compare at every turn.
-    private static void Task(ItemBuilder item, bool drill)
+    // Longer lists: more to compare at every turn.
+    private static void Drill(ItemBuilder item)
     {
         switch (item.Random.Below(20))
         {
-            case < 10 when drill: CountWord(item, drill); break;
-            case < 15 when drill: CountLetter(item, drill); break;
-            case < 20 when drill: Find(item, drill); break;
+            case < 10: CountWord(item, drill: true); break;
+            case < 15: CountLetter(item, drill: true); break;
+            default: Find(item, drill: true); break;
+        }
+    }
+
+    private static void Task(ItemBuilder item)
+    {
+        switch (item.Random.Below(20))
+        {
             case < 4: SortNumbers(item); break;
             case < 6: SortWords(item); break;
             case < 8: CountKind(item); break;
-            case < 10: CountWord(item, drill); break;
-            case < 12: CountLetter(item, drill); break;
+            case < 10: CountWord(item, drill: false); break;
+            case < 12: CountLetter(item, drill: false); break;
             case < 14: Reverse(item); break;
             case < 17: CompareDates(item); break;
             case < 19: Extreme(item); break;
-            default: Find(item, drill); break;
+            default: Find(item, drill: false); break;
         }
     }
 

@@ -33,9 +33,9 @@ public static class NanoWorld
     private const ulong TrainingStream = 1, HeldOutStream = 2, MixStream = 3;
 
     /// <summary>
-    /// The stages that nano is trained in. They ask the same and are answered the same; in each, what was hard before is thought over
+    /// The stages that nano is trained in. What they ask is answered the same, and asked to evaluate the same; in each, what was hard before is thought over
     /// in smaller steps: in the second, sums digit by digit, sorting number by number, options one by one; in the third, what is
-    /// told or listed is gone through one by one, each compared with what is asked, and sorting puts in one after the other.
+    /// told or listed is gone through one by one, each compared with what is asked, and sorting puts in one after the other. The third also asks more: in a row, and in drills.
     /// </summary>
     public const int Stages = 3;
 
