@@ -12,14 +12,14 @@ public static class NanoWorld
     // Of 1,000 training examples of a stage, by number. Needles are long: few of them are many tokens.
     private static readonly (string Task, int[] Shares)[] Mix =
     [
-        ("arithmetic", [270, 210, 130]), ("reading", [160, 210, 260]), ("needle", [35, 25, 10]), ("json", [105, 110, 80]),
-        ("tools", [110, 115, 80]), ("chat", [110, 120, 165]), ("lists", [140, 160, 250]), ("facts", [70, 50, 25]),
+        ("arithmetic", [270, 210, 130, 100]), ("reading", [160, 210, 260, 150]), ("needle", [35, 25, 10, 10]), ("json", [105, 110, 80, 200]),
+        ("tools", [110, 115, 80, 250]), ("chat", [110, 120, 165, 110]), ("lists", [140, 160, 250, 140]), ("facts", [70, 50, 25, 40]),
     ];
 
     // How much the answers of training examples are thought over, in percent; the rest is high, what a model does unasked.
     private const int LowShare = 20, MediumShare = 30;
 
-    // In the last stage, of all but arithmetic.
+    // From the third stage on, of all but arithmetic.
     private const int LateLowShare = 8, LateMediumShare = 12;
 
     // Evaluated at all strengths: that they differ in length and in what they get right is part of this skill.
@@ -36,8 +36,9 @@ public static class NanoWorld
     /// The stages that nano is trained in. What they ask is answered the same, and asked to evaluate the same; in each, what was hard before is thought over
     /// in smaller steps: in the second, sums digit by digit, sorting number by number, options one by one; in the third, what is
     /// told or listed is gone through one by one, each compared with what is asked, and sorting puts in one after the other. The third also asks more: in a row, and in drills.
+    /// The fourth compares every tool that is offered with what is wanted, and asks more often for what none does.
     /// </summary>
-    public const int Stages = 3;
+    public const int Stages = 4;
 
     /// <summary>The skills of the training mix.</summary>
     public static IReadOnlyList<string> Tasks { get; } = [.. Mix.Select(m => m.Task)];
@@ -116,7 +117,7 @@ public static class NanoWorld
         foreach (char c in task) stream = stream * 31 + c;
         var random = new NanoRandom(seed, stream, (ulong)index);
         int at = random.Below(100);
-        (int low, int medium) = stage == Stages && task != MixedTask ? (LateLowShare, LateMediumShare) : (LowShare, MediumShare);
+        (int low, int medium) = stage > 2 && task != MixedTask ? (LateLowShare, LateMediumShare) : (LowShare, MediumShare);
         Strength strength = asked ?? (at < low ? Strength.Low : at < low + medium ? Strength.Medium : Strength.High);
         for (int draw = 0; draw < MaxDraws; draw++)
         {
@@ -144,7 +145,7 @@ public static class NanoWorld
         "reading" => Reading.Make(item, heldOut),
         "needle" => Needle.Make(item),
         "json" => Forms.Make(item, heldOut),
-        "tools" => Tools.Make(item),
+        "tools" => Tools.Make(item, heldOut),
         "chat" => Chat.Make(item, heldOut),
         "lists" => Lists.Make(item, heldOut),
         "facts" => Facts.Make(item, heldOut),

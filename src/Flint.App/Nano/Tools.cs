@@ -9,10 +9,10 @@ namespace Flint.App.Nano;
 /// <summary>Requests that need a tool: call it, read what it says, answer; or say that there is none for it.</summary>
 internal static partial class Tools
 {
-    private const int NoToolPercent = 10, RefusePercent = 13, ParallelPercent = 22, ChainPercent = 10, MaxRounds = 3;
+    private const int NoToolPercent = 10, RefusePercent = 13, LateRefusePercent = 28, ParallelPercent = 22, ChainPercent = 10, MaxRounds = 3;
 
     /// <summary>A tool as it is offered in one conversation.</summary>
-    private sealed record Offer(string Kind, string Name, string Json, string[] Parameters);
+    internal sealed record Offer(string Kind, string Name, string Json, string[] Parameters);
 
     /// <summary>A wish that a tool fulfils: how it is said, the values of the call, what the tool says and the answer.</summary>
     /// <param name="Ask">The wish as a sentence.</param>
@@ -28,7 +28,7 @@ internal static partial class Tools
     // How often a kind is wished for: the first three are the ones that matter.
     private static readonly int[] Weights = [22, 18, 22, 10, 10, 8, 4, 3, 3];
 
-    internal static NanoItem Make(ItemBuilder item)
+    internal static NanoItem Make(ItemBuilder item, bool heldOut)
     {
         NanoRandom random = item.Random;
         var offers = new List<Offer>();
@@ -42,20 +42,20 @@ internal static partial class Tools
         foreach (Offer offer in offers) item.Key(offer.Name).Tool(offer.Json);
         if (random.Chance(25)) Chat.ToolSystem(item);
         int rounds = random.Below(10) switch { < 5 => 1, < 8 => 2, _ => MaxRounds };
-        for (int round = 0, calls = 0; round < rounds; round++) Round(item, offers, taken, ref calls);
+        for (int round = 0, calls = 0; round < rounds; round++) Round(item, offers, taken, item.Stage > 3 && !heldOut ? LateRefusePercent : RefusePercent, ref calls);
         item.Forget();
         return item.Build();
     }
 
-    private static void Round(ItemBuilder item, List<Offer> offers, HashSet<string> taken, ref int calls)
+    private static void Round(ItemBuilder item, List<Offer> offers, HashSet<string> taken, int refusePercent, ref int calls)
     {
         NanoRandom random = item.Random;
         int at = random.Below(100);
         if (at < NoToolPercent)
             Chat.SmallTalk(item);
-        else if (at < NoToolPercent + RefusePercent && Missing(random, taken) is string missing)
-            Refuse(item, missing);
-        else if (at < NoToolPercent + RefusePercent + ChainPercent && taken.Contains("lookup") && taken.Contains("calculator"))
+        else if (at < NoToolPercent + refusePercent && Missing(random, taken) is string missing)
+            Refuse(item, missing, offers);
+        else if (at < NoToolPercent + refusePercent + ChainPercent && taken.Contains("lookup") && taken.Contains("calculator"))
             Chain(item, offers.Find(o => o.Kind == "lookup")!, offers.Find(o => o.Kind == "calculator")!, ref calls);
         else
         {
@@ -68,7 +68,7 @@ internal static partial class Tools
                 Wish wish = MakeWish(random, offer.Kind);
                 if (said.Add(wish.Short)) wishes[i++] = (offer, wish);
             }
-            Fulfil(item, wishes, ref calls);
+            Fulfil(item, wishes, offers, ref calls);
         }
     }
 
@@ -87,20 +87,17 @@ internal static partial class Tools
         return kind == "calculator" || taken.Contains(kind) ? null : kind;
     }
 
-    private static readonly Dictionary<string, string> Lacks = new()
-    {
-        ["clock"] = "the time", ["lookup"] = "looking things up", ["weather"] = "the weather", ["convert"] = "converting units",
-        ["reminder"] = "reminders", ["mail"] = "sending mail", ["translate"] = "translating", ["music"] = "playing music",
-    };
-
     /// <summary>Asks for what no tool does.</summary>
-    internal static void Refuse(ItemBuilder item, string? kind = null)
+    internal static void Refuse(ItemBuilder item, string? kind = null, IReadOnlyList<Offer>? offers = null)
     {
         kind ??= item.Random.Pick(Kinds[1..]);
         Wish wish = MakeWish(item.Random, kind);
         item.Key("no", wish.Short).User(wish.Ask);
-        item.Assistant(item.By("No tool.", $"{Big(wish.What)}: no tool for {Lacks[kind]}.", $"The user wants {wish.What}. This needs a tool for {Lacks[kind]}, and I have none."),
-            $"I am sorry, I cannot do that. I have no tool for {Lacks[kind]}.");
+        item.Assistant(item.By("No tool.", $"{Big(wish.What)}: no tool for {Does[kind]}.",
+                item.Stage > 3 && offers is not null
+                    ? $"The user wants {wish.What}. {Compared(kind, offers)} So I have no tool for it."
+                    : $"The user wants {wish.What}. This needs a tool for {Does[kind]}, and I have none."),
+            $"I am sorry, I cannot do that. I have no tool for {Does[kind]}.");
     }
 
     private static ToolCall Call(Offer offer, Wish wish, ref int calls)
@@ -111,7 +108,7 @@ internal static partial class Tools
         return new ToolCall($"call_{calls++}", offer.Name, arguments.Append('}').ToString());
     }
 
-    private static void Fulfil(ItemBuilder item, (Offer Offer, Wish Wish)[] wishes, ref int calls)
+    private static void Fulfil(ItemBuilder item, (Offer Offer, Wish Wish)[] wishes, IReadOnlyList<Offer> offers, ref int calls)
     {
         item.User(wishes.Length == 1 ? wishes[0].Wish.Ask : Together(item.Random, [.. wishes.Select(w => w.Wish.Short)]));
         var made = new ToolCall[wishes.Length];
@@ -120,13 +117,25 @@ internal static partial class Tools
             item.Key(wishes[i].Wish.Short);
             made[i] = Call(wishes[i].Offer, wishes[i].Wish, ref calls);
         }
-        item.Calls(string.Join(item.By(", ", " ", " "), wishes.Select((w, i) => Plan(item, w.Offer, w.Wish, i == 0))), made);
+        item.Calls(string.Join(item.By(", ", " ", " "), wishes.Select((w, i) => Plan(item, w.Offer, w.Wish, i == 0, offers))), made);
         for (int i = 0; i < wishes.Length; i++) item.Result(made[i], wishes[i].Wish.Result);
         Conclude(item, [.. wishes.Select(w => w.Wish)]);
     }
 
-    private static string Plan(ItemBuilder item, Offer offer, Wish wish, bool first) => item.By(offer.Name, $"{Big(wish.What)}: {offer.Name}.",
-        $"The user {(first ? "" : "also ")}wants {wish.What}. The tool for {Does[offer.Kind]} is {offer.Name}.");
+    private static string Plan(ItemBuilder item, Offer offer, Wish wish, bool first, IReadOnlyList<Offer> offers) => item.By(offer.Name, $"{Big(wish.What)}: {offer.Name}.",
+        $"The user {(first ? "" : "also ")}wants {wish.What}. {(item.Stage > 3 ? Compared(offer.Kind, offers) : $"The tool for {Does[offer.Kind]} is {offer.Name}.")}");
+
+    // What each tool is for, one after the other, until one is for what is wanted.
+    private static string Compared(string kind, IReadOnlyList<Offer> offers)
+    {
+        var text = new StringBuilder($"This is {Does[kind]}.");
+        foreach (Offer offer in offers)
+        {
+            text.Append($" {offer.Name}, {Does[offer.Kind]}: {(offer.Kind == kind ? "yes" : "no")}.");
+            if (offer.Kind == kind) break;
+        }
+        return text.ToString();
+    }
 
     private static void Conclude(ItemBuilder item, Wish[] wishes)
     {
