@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Diagnostics;
-using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
@@ -14,6 +12,8 @@ var pairs = new Option<int>("--pairs") { Description = "How many pairs.", Defaul
 var threads = new Option<int>("--threads") { Description = "Threads of the canary.", DefaultValueFactory = _ => 2 };
 var record = new Option<FileInfo?>("--record") { Description = "Where the record goes (JSON)." };
 var root = new RootCommand("Paired measurements: A B A B ..., ratios pair by pair.") { ours, peer, pairs, threads, record };
+root.Add(Overhead.Create());
+root.Add(OverheadServer.Create());
 root.SetAction(parsed => Measure(parsed.GetRequiredValue(ours), parsed.GetRequiredValue(peer), parsed.GetValue(pairs), parsed.GetValue(threads), parsed.GetValue(record)));
 return root.Parse(args).Invoke();
 
@@ -47,7 +47,7 @@ static int Measure(string ours, string peer, int pairs, int threads, FileInfo? r
     var summary = new JsonObject();
     foreach ((string test, var list) in ratios)
     {
-        double a = Median(list.Select(p => p.Ours)), b = Median(list.Select(p => p.Peer)), ratio = Median(list.Select(p => p.Ours / p.Peer));
+        double a = Statistics.Median(list.Select(p => p.Ours)), b = Statistics.Median(list.Select(p => p.Peer)), ratio = Statistics.Median(list.Select(p => p.Ours / p.Peer));
         Console.WriteLine($"median {test,6}: {a:0.00} vs {b:0.00} tokens/s, ratio of pairs {ratio:0.000}");
         summary[test] = new JsonObject { ["ours"] = Math.Round(a, 3), ["peer"] = Math.Round(b, 3), ["ratio"] = Math.Round(ratio, 4) };
     }
@@ -57,11 +57,11 @@ static int Measure(string ours, string peer, int pairs, int threads, FileInfo? r
         record.Directory!.Create();
         var document = new JsonObject
         {
-            ["date"] = DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture),
-            ["commit"] = Output("git", "rev-parse HEAD").Trim(),
-            ["machine"] = Machine(),
-            ["ours"] = Anonymous(ours),
-            ["peer"] = Anonymous(peer),
+            ["date"] = Machine.Today,
+            ["commit"] = Machine.Commit,
+            ["machine"] = Machine.Describe(),
+            ["ours"] = Machine.Anonymous(ours),
+            ["peer"] = Machine.Anonymous(peer),
             ["pairs"] = rows,
             ["median"] = summary,
         };
@@ -71,25 +71,9 @@ static int Measure(string ours, string peer, int pairs, int threads, FileInfo? r
     return ratios.Count == 0 ? 1 : 0;
 }
 
-// Folders of the machine say nothing to a reader; the commands' words do.
-static string Anonymous(string command) => Regex.Replace(command, @"(?<=^|\s)/\S*/", "");
-
-static JsonObject Machine() => new()
-{
-    ["processors"] = Environment.ProcessorCount,
-    ["model"] = File.Exists("/proc/cpuinfo")
-        ? Regex.Match(File.ReadAllText("/proc/cpuinfo"), @"model name\s*:\s*(.*)").Groups[1].Value + ", family " +
-            Regex.Match(File.ReadAllText("/proc/cpuinfo"), @"cpu family\s*:\s*(\d+)").Groups[1].Value + " model " +
-            Regex.Match(File.ReadAllText("/proc/cpuinfo"), @"model\s*:\s*(\d+)").Groups[1].Value
-        : "unknown",
-    ["memory_bytes"] = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes,
-    ["os"] = System.Runtime.InteropServices.RuntimeInformation.OSDescription,
-    ["runtime"] = System.Runtime.InteropServices.RuntimeInformation.FrameworkDescription,
-};
-
 static Dictionary<string, double> Run(string command)
 {
-    string output = Output("/bin/sh", "-c \"exec " + command.Replace("\\", "\\\\").Replace("\"", "\\\"") + "\"");
+    string output = Machine.Output("/bin/sh", "-c \"exec " + command.Replace("\\", "\\\\").Replace("\"", "\\\"") + "\"");
     int start = output.IndexOfAny(['{', '[']);
     if (start < 0) throw new InvalidOperationException($"no JSON from: {command}\n{output}");
     JsonNode json = JsonNode.Parse(output[start..])!;
@@ -111,20 +95,4 @@ static Dictionary<string, double> Run(string command)
     }
 
     return speeds;
-}
-
-static string Output(string file, string arguments)
-{
-    using Process process = Process.Start(new ProcessStartInfo(file, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
-    Task<string> errors = process.StandardError.ReadToEndAsync();
-    string output = process.StandardOutput.ReadToEnd();
-    process.WaitForExit();
-    return process.ExitCode == 0 ? output : throw new InvalidOperationException($"{file} {arguments} ended with {process.ExitCode}\n{errors.Result}");
-}
-
-static double Median(IEnumerable<double> values)
-{
-    double[] sorted = [.. values.Order()];
-    int middle = sorted.Length / 2;
-    return sorted.Length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

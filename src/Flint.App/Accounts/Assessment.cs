@@ -22,7 +22,7 @@ internal sealed class Assessment
     /// <param name="spent">What they have used and set aside.</param>
     /// <param name="windows">The windows it counts in.</param>
     /// <param name="now">Unix milliseconds.</param>
-    public Assessment(Demand demand, Price? price, Dictionary<string, Limits> limits, Spending[] spent, Windows windows, long now)
+    public Assessment(Demand demand, Price? price, Dictionary<string, Limits> limits, IReadOnlyList<Spending> spent, Windows windows, long now)
     {
         _demand = demand;
         _price = price;
@@ -64,7 +64,7 @@ internal sealed class Assessment
     /// <summary>The tightest limit of tokens by the minute; null where there is none.</summary>
     public RateState? MinuteTokens { get; private set; }
 
-    private void Assess(Owner owner, Limits limits, Spending[] spent)
+    private void Assess(Owner owner, Limits limits, IReadOnlyList<Spending> spent)
     {
         Spending now = Row(Spending.Now, 0), minute = Row(Spending.Minute, _windows.Minute);
         Spending day = Row(Spending.Day, _windows.Day), month = Row(Spending.Month, _windows.Month);

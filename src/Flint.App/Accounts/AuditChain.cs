@@ -78,13 +78,20 @@ public static class AuditChain
         return new AuditResult(head, contained ? null : $"The ledger does not contain the state {noted}: it was written anew since.");
     }
 
+    /// <summary>Asks for the end of the chain.</summary>
+    internal static Reply<List<(long Count, byte[] Hash)>> Ask(Statements store) =>
+        store.Ask("SELECT records, hash FROM chain", static row => (row.GetInt64(0), row.GetBytes(1)));
+
     /// <summary>Puts a record at the end of the chain, within the transaction that inserts it.</summary>
+    /// <param name="store">The accounts.</param>
+    /// <param name="end">The end, asked for in the same transaction.</param>
+    /// <param name="record">The record.</param>
     /// <returns>Its hash.</returns>
-    internal static byte[] Extend(Statements store, UsageRecord record)
+    internal static byte[] Extend(Statements store, Reply<List<(long Count, byte[] Hash)>> end, UsageRecord record)
     {
-        (long count, byte[] before) = store.Query("SELECT records, hash FROM chain", static row => (row.GetInt64(0), row.GetFieldValue<byte[]>(1)))[0];
+        (long count, byte[] before) = end.Value[0];
         byte[] hash = Next(before, record);
-        store.Execute("UPDATE chain SET records = $1, hash = $2", count + 1, hash);
+        store.Change("UPDATE chain SET records = $1, hash = $2", count + 1, hash);
         return hash;
     }
 
@@ -93,7 +100,7 @@ public static class AuditChain
     {
         store.Execute("INSERT INTO chain (id, records, hash) VALUES (1, 0, $1)", new byte[SHA256.HashSizeInBytes]);
         foreach (UsageRecord record in Records(store.Connection, store.Transaction!, FirstColumns).Select(r => r.Record).ToArray())
-            store.Execute("UPDATE usage SET hash = $1 WHERE request_id = $2", Extend(store, record), record.RequestId);
+            store.Execute("UPDATE usage SET hash = $1 WHERE request_id = $2", Extend(store, Ask(store), record), record.RequestId);
     }
 
     private static IEnumerable<(UsageRecord Record, byte[]? Hash)> Records(DbConnection connection, DbTransaction transaction, string columns) =>

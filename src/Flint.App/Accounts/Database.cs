@@ -28,8 +28,8 @@ internal abstract class Database
     /// <summary>A transaction that reads one state, whatever is written meanwhile.</summary>
     public abstract DbTransaction BeginRead(DbConnection connection);
 
-    /// <summary>The parameter for the place <c>$1</c>, <c>$2</c> and so on.</summary>
-    public abstract DbParameter Parameter(int place);
+    /// <summary>Statements on a connection.</summary>
+    public abstract Statements On(DbConnection connection);
 
     /// <summary>A connection for a short use, one that has been idle where there is one.</summary>
     public abstract Statements Take();
@@ -42,6 +42,11 @@ internal abstract class Database
 
     /// <summary>Brings all that is committed to the disk.</summary>
     public abstract void Sync();
+
+    /// <summary>Puts in order what many transactions have left, beside those that go on; what is amiss is left to the next time.</summary>
+    public virtual void Tidy()
+    {
+    }
 
     /// <summary>How many steps of <see cref="Migrations"/> it has.</summary>
     public abstract long ReadVersion(DbConnection connection, DbTransaction transaction);
@@ -62,7 +67,7 @@ internal abstract class Database
     public virtual string Explain(Exception error) => error.Message;
 
     /// <summary>Statements on a connection of their own.</summary>
-    public Statements Connect(bool synced) => new(Open(synced), this);
+    public Statements Connect(bool synced) => On(Open(synced));
 
     /// <summary>Closes statements and their connection.</summary>
     public static void Close(Statements statements)

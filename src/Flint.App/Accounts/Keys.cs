@@ -1,4 +1,6 @@
+using System.Buffers.Binary;
 using System.Buffers.Text;
+using System.Collections.Concurrent;
 using System.Data.Common;
 using System.Security.Cryptography;
 using System.Text;
@@ -10,7 +12,8 @@ namespace Flint.App.Accounts;
 /// API keys. A secret is 32 random bytes, shown once when made; the store keeps its SHA-256 only. (A slow password hash
 /// adds nothing where the secret itself has 256 bits.) Looking a key up by its hash compares nothing byte by byte against
 /// the secret, so timing tells an attacker nothing about it. A key may have several secrets, so that a new one can be handed
-/// out while the old one still works.
+/// out while the old one still works. Of a file's keys, those that were used are remembered, and forgotten when the file says that
+/// any key has changed; a server is asked for the key itself, as one question costs as much as the other.
 /// </summary>
 public sealed class Keys(Store store, TimeProvider time)
 {
@@ -19,6 +22,9 @@ public sealed class Keys(Store store, TimeProvider time)
 
     /// <summary>Longest name of a key, in characters.</summary>
     public const int MaxNameLength = 100;
+
+    /// <summary>Most secrets whose keys are remembered.</summary>
+    public const int MaxRemembered = 65_536;
 
     /// <summary>Longest secret worth hashing, in characters; longer ones are not ours.</summary>
     public const int MaxSecretLength = 256;
@@ -35,6 +41,15 @@ public sealed class Keys(Store store, TimeProvider time)
     private const string Newest = "(SELECT s.prefix FROM secrets s WHERE s.key_id = k.id ORDER BY s.id DESC LIMIT 1) AS Prefix";
 
     private const string BySecret = $"SELECT {Columns}, s.prefix, k.scopes, s.expires FROM secrets s JOIN keys k ON k.id = s.key_id {Owners} WHERE s.hash = $1";
+
+    private const string Revision = "SELECT keys FROM revisions";
+
+    private readonly ConcurrentDictionary<UInt128, Remembered> _remembered = [];
+
+    private sealed record Found(Key Key, long? Ends);
+
+    // The hash is kept whole: half of it is only where to look.
+    private sealed record Remembered(byte[] Hash, long Revision, Found Found);
 
     /// <summary>Makes a key.</summary>
     /// <param name="name">Its name, unique among the keys of the project that are not revoked.</param>
@@ -169,8 +184,9 @@ public sealed class Keys(Store store, TimeProvider time)
     {
         if (secret.Length > MaxSecretLength || !secret.StartsWith(SecretPrefix, StringComparison.Ordinal))
             return (null, KeyState.Unknown);
-        (Key? Key, long? Ends) found = store.Use(reader => reader.Query(BySecret, ReadKey, Hash(secret))).FirstOrDefault();
-        if (found.Key is null)
+        byte[] hash = Hash(secret);
+        Found? found = store.Use(reader => store.Database.IsServer ? Ask(reader, hash) : Recall(reader, hash));
+        if (found is null)
             return (null, KeyState.Unknown);
         KeyState state = found.Key.StateAt(Now);
         return (found.Key, state == KeyState.Works && found.Ends <= Now ? KeyState.Expired : state);
@@ -193,16 +209,32 @@ public sealed class Keys(Store store, TimeProvider time)
         connection.Execute(sql, new { key.Id, key.Revoked, key.Disabled });
     }
 
-    private static (Key? Key, long? Ends) ReadKey(DbDataReader row) => (
+    private static Found? Ask(Statements store, byte[] hash) => store.Query(BySecret, ReadKey, hash).FirstOrDefault();
+
+    // The number is read before the key: what changes in between has it read again.
+    private Found? Recall(Statements store, byte[] hash)
+    {
+        long revision = store.Query(Revision, static row => row.GetInt64(0))[0];
+        UInt128 place = BinaryPrimitives.ReadUInt128LittleEndian(hash);
+        if (_remembered.TryGetValue(place, out Remembered? known) && known.Revision == revision && known.Hash.AsSpan().SequenceEqual(hash))
+            return known.Found;
+        Found? found = Ask(store, hash);
+        if (found is null)
+            return null;
+        if (_remembered.Count >= MaxRemembered)
+            _remembered.Clear();
+        _remembered[place] = new Remembered(hash, revision, found);
+        return found;
+    }
+
+    private static Found ReadKey(Row row) => new(
         new Key
         {
-            Id = row.GetInt64(0), Name = row.GetString(1), Created = row.GetInt64(2), Expires = Time(row, 3), Disabled = Time(row, 4), Revoked = Time(row, 5),
+            Id = row.GetInt64(0), Name = row.GetString(1), Created = row.GetInt64(2), Expires = row.Number(3), Disabled = row.Number(4), Revoked = row.Number(5),
             ProjectId = row.GetInt64(6), Project = row.GetString(7), OrganizationId = row.GetInt64(8), Organization = row.GetString(9),
             Prefix = row.GetString(10), Scopes = KeyScopes.Parse(row.GetString(11)),
         },
-        Time(row, 12));
-
-    private static long? Time(DbDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
+        row.Number(12));
 
     private static List<Key> Query(DbConnection connection, string sql, object? values) =>
         [.. connection.Query<Key, string, Key>(sql, (key, scopes) => key with { Scopes = KeyScopes.Parse(scopes) }, values, splitOn: "Scopes")];

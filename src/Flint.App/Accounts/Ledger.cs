@@ -72,8 +72,13 @@ public sealed class Ledger : IAsyncDisposable
     /// <returns>Whether it was charged what it used.</returns>
     internal static bool Record(Statements store, UsageRecord record, Reservation? reservation)
     {
+        Reply<List<(long, byte[])>> end = AuditChain.Ask(store); // together with what settling asks for
         UsageRecord settled = reservation is null ? record : Reservations.Settle(store, reservation, record);
-        Append(store, settled);
+        store.Change(
+            Insert, settled.RequestId, settled.KeyId, settled.Endpoint, settled.Model, settled.Started, settled.Status, settled.Finish, settled.PromptTokens,
+            settled.CachedTokens, settled.OutputTokens, settled.ReasoningTokens, settled.QueueMs, settled.FirstTokenMs, settled.TotalMs,
+            AuditChain.Extend(store, end, settled), settled.Form, settled.OrganizationId, settled.ProjectId, settled.Fingerprint, settled.Dialect, settled.Mode,
+            settled.DiscardedTokens, settled.CpuMs, settled.Cost, settled.Policy);
         return ReferenceEquals(settled, record);
     }
 
@@ -129,11 +134,6 @@ public sealed class Ledger : IAsyncDisposable
         foreach (UsageEntry entry in Read(connection, $"{From} ORDER BY u.id", new UsageFilter()))
             take(entry);
     }
-
-    private static int Append(Statements store, UsageRecord r) => store.Execute(
-        Insert, r.RequestId, r.KeyId, r.Endpoint, r.Model, r.Started, r.Status, r.Finish, r.PromptTokens, r.CachedTokens,
-        r.OutputTokens, r.ReasoningTokens, r.QueueMs, r.FirstTokenMs, r.TotalMs, AuditChain.Extend(store, r), r.Form, r.OrganizationId, r.ProjectId,
-        r.Fingerprint, r.Dialect, r.Mode, r.DiscardedTokens, r.CpuMs, r.Cost, r.Policy);
 
     private static IEnumerable<UsageEntry> Read(DbConnection connection, string from, UsageFilter filter) =>
         connection.Query<UsageRecord, UsageEntry, UsageEntry>(

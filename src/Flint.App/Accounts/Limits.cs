@@ -71,9 +71,7 @@ public sealed record Limits
     internal static Dictionary<string, Limits> Of(Statements store, string[] owners) =>
         store.Query(SomeOwners, static row => (Owner: row.GetString(0), Limits: new Limits
         {
-            RequestsPerMinute = Read(row, 1), TokensPerMinute = Read(row, 2), ConcurrentRequests = Read(row, 3), DailyTokens = Read(row, 4),
-            MonthlyTokens = Read(row, 5), DailyCost = Read(row, 6), MonthlyCost = Read(row, 7),
+            RequestsPerMinute = row.Number(1), TokensPerMinute = row.Number(2), ConcurrentRequests = row.Number(3), DailyTokens = row.Number(4),
+            MonthlyTokens = row.Number(5), DailyCost = row.Number(6), MonthlyCost = row.Number(7),
         }), owners[0], owners[1], owners[2]).ToDictionary(row => row.Owner, row => row.Limits);
-
-    private static long? Read(DbDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt64(column);
 }

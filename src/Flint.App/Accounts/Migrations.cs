@@ -303,6 +303,22 @@ internal static class Migrations
         CREATE INDEX responses_key ON responses (key_id, created, bytes);
         CREATE INDEX responses_expires ON responses (expires);
         """, FirstOfPostgres),
+        // 5: a number that changes whenever what is known of a key may have: of a key made anew, nothing is known. Reservations are few,
+        // and looked for by their process when one has died: an index would cost every request more than it saves.
+        new("""
+        DROP INDEX reservations_node;
+        CREATE TABLE revisions (
+            id   INTEGER PRIMARY KEY CHECK (id = 1),
+            keys INTEGER NOT NULL
+        );
+        INSERT INTO revisions VALUES (1, 0);
+        CREATE TRIGGER keys_updated AFTER UPDATE ON keys BEGIN UPDATE revisions SET keys = keys + 1; END;
+        CREATE TRIGGER keys_deleted AFTER DELETE ON keys BEGIN UPDATE revisions SET keys = keys + 1; END;
+        CREATE TRIGGER secrets_updated AFTER UPDATE ON secrets BEGIN UPDATE revisions SET keys = keys + 1; END;
+        CREATE TRIGGER secrets_deleted AFTER DELETE ON secrets BEGIN UPDATE revisions SET keys = keys + 1; END;
+        CREATE TRIGGER projects_updated AFTER UPDATE ON projects BEGIN UPDATE revisions SET keys = keys + 1; END;
+        CREATE TRIGGER organizations_updated AFTER UPDATE ON organizations BEGIN UPDATE revisions SET keys = keys + 1; END;
+        """, "DROP INDEX reservations_node"),
     ];
 
     /// <summary>The version that this Flint writes.</summary>
@@ -331,7 +347,8 @@ internal static class Migrations
                 connection.Execute(sql, transaction: transaction);
             if (!database.IsServer && step.ThenSqlite is { } then)
             {
-                using var statements = new Statements(connection, database) { Transaction = transaction };
+                using Statements statements = database.On(connection);
+                statements.Transaction = transaction;
                 then(statements);
             }
 

@@ -30,6 +30,12 @@ internal sealed class PostgresDatabase : Database
     // A machine that is gone without a word is found out by its connection within half a minute.
     private const string GuardOptions = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
 
+    /// <summary>Begins a transaction in which each statement sees what was committed before it.</summary>
+    public const string BeginText = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+    /// <summary>Has a transaction wait until it is the only one that writes.</summary>
+    public static readonly string LockText = $"SELECT pg_advisory_xact_lock({WriterLock})";
+
     private readonly string _connection, _guard;
 
     /// <summary>The database of an address.</summary>
@@ -79,7 +85,7 @@ internal sealed class PostgresDatabase : Database
         DbTransaction transaction = connection.BeginTransaction(IsolationLevel.ReadCommitted); // each statement sees what was committed before it
         try
         {
-            connection.Execute($"SELECT pg_advisory_xact_lock({WriterLock})", transaction: transaction);
+            connection.Execute(LockText, transaction: transaction);
             return transaction;
         }
         catch
@@ -93,7 +99,7 @@ internal sealed class PostgresDatabase : Database
     public override DbTransaction BeginRead(DbConnection connection) => connection.BeginTransaction(IsolationLevel.RepeatableRead);
 
     /// <inheritdoc/>
-    public override DbParameter Parameter(int place) => new NpgsqlParameter(); // known by its place alone
+    public override Statements On(DbConnection connection) => new PostgresStatements((NpgsqlConnection)connection);
 
     /// <inheritdoc/>
     public override Statements Take() => Connect(synced: true);
@@ -138,6 +144,9 @@ internal sealed class PostgresDatabase : Database
     /// <summary>Takes the lock that says that a process lives, for as long as the connection does.</summary>
     /// <returns>Whether nobody had it.</returns>
     public static bool TryLock(DbConnection connection, long node) => connection.ExecuteScalar<bool>($"SELECT pg_try_advisory_lock({NodeLock}, @node)", new { node = checked((int)node) });
+
+    /// <summary>Lets go of that lock.</summary>
+    public static void Unlock(DbConnection connection, long node) => connection.Execute($"SELECT pg_advisory_unlock({NodeLock}, @node)", new { node = checked((int)node) });
 
     /// <summary>The registered processes whose lock nobody has; until the transaction ends, none of them can take it.</summary>
     public static List<long> Dead(Statements statements, long own) => statements.Query(

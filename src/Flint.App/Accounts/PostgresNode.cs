@@ -47,6 +47,15 @@ internal sealed class PostgresNode : Node
     {
         _end.Cancel();
         _watch.GetAwaiter().GetResult();
+        try
+        {
+            PostgresDatabase.Unlock(_guard, Id); // a server takes its time to find out that a connection is closed
+        }
+        catch (Exception error) when (_database.IsFault(error) || error is InvalidOperationException)
+        {
+            // It is cut: the server lets go of the lock with it.
+        }
+
         _guard.Dispose();
     }
 
@@ -79,7 +88,7 @@ internal sealed class PostgresNode : Node
         {
             _guard = _database.OpenGuard();
             using DbTransaction transaction = _database.BeginWrite(_guard);
-            using var statements = new Statements(_guard, _database) { Transaction = transaction };
+            using Statements statements = _database.On(_guard);
             long id = Id;
             if (statements.Query("SELECT id FROM nodes WHERE id = $1", static row => row.GetInt64(0), id).Count == 0)
                 id = Insert(statements, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());

@@ -112,10 +112,13 @@ public sealed class Prices(Store store)
         return [.. connection.Query<Price>(All)];
     }
 
+    /// <summary>Asks for the whole table.</summary>
+    internal static Reply<List<Price>> Ask(Statements store) =>
+        store.Ask(All, static row => new Price { Model = row.GetString(0), Input = row.GetInt64(1), CachedInput = row.GetInt64(2), Output = row.GetInt64(3) });
+
     /// <summary>The price of a model: of the entry that names it whole, else of the one with the longest beginning of it.</summary>
-    internal static Price? Of(Statements store, string model) =>
-        store.Query(All, static row => new Price { Model = row.GetString(0), Input = row.GetInt64(1), CachedInput = row.GetInt64(2), Output = row.GetInt64(3) })
-            .Where(price => KeyScopes.Matches(price.Model, model, StringComparison.Ordinal))
+    internal static Price? Of(List<Price> table, string model) =>
+        table.Where(price => KeyScopes.Matches(price.Model, model, StringComparison.Ordinal))
             .MaxBy(price => price.Model.EndsWith('*') ? price.Model.Length - 1 : int.MaxValue);
 }
 

@@ -36,11 +36,11 @@ public sealed class Reservations : IAsyncDisposable
         try
         {
             using DbConnection connection = writer.Store.Open();
-            using DbTransaction transaction = writer.Store.Database.BeginWrite(connection);
-            using var statements = new Statements(connection, writer.Store.Database) { Transaction = transaction };
+            using Statements statements = writer.Store.Database.On(connection);
+            statements.Begin();
             Node = writer.Store.Database.Register(statements, Now);
             FreeDead(statements);
-            transaction.Commit();
+            statements.Commit();
         }
         catch (Exception error)
         {
@@ -99,7 +99,7 @@ public sealed class Reservations : IAsyncDisposable
         if (reservation.Key is not { } key)
             return used;
         string[] owners = Names(Owner.Of(key));
-        bool held = store.Execute("DELETE FROM reservations WHERE request_id = $1", reservation.RequestId) == 1;
+        bool held = store.Change("DELETE FROM reservations WHERE request_id = $1", reservation.RequestId).Value == 1;
         if (!held && !Fits(store, owners, reservation.Windows, used))
             return Uncharged(used);
         Spending.Settle(
@@ -112,26 +112,28 @@ public sealed class Reservations : IAsyncDisposable
     internal static void Release(Statements store, string request)
     {
         Free(store, store.Query($"{Held} WHERE request_id = $1", ReadHeld, request));
-        store.Execute("DELETE FROM reservations WHERE request_id = $1", request);
+        store.Change("DELETE FROM reservations WHERE request_id = $1", request);
     }
 
     private long Now => _time.GetUtcNow().ToUnixTimeMilliseconds();
 
     private Grant Reserve(Statements store, Demand demand)
     {
-        Price? price = Prices.Of(store, demand.Model), dearest = Price.Dearest(price, demand.Prices);
+        Reply<List<Price>> table = Prices.Ask(store);
         long now = Now;
         var windows = Windows.At(now);
         if (demand.Key is not { } key)
-            return Answer(new Assessment(demand, dearest, [], [], windows, now));
+            return GrantOf(new Assessment(demand, Dearest(), [], [], windows, now));
         string[] owners = Names(Owner.Of(key));
-        Spending[] spent = Spending.Of(store, owners);
+        Reply<List<Spending>> spending = Spending.Ask(store, owners);
+        Dictionary<string, Limits> limits = Limits.Of(store, owners);
+        List<Spending> spent = spending.Value;
         windows = windows.Max(new Windows(Latest(Spending.Minute), Latest(Spending.Day), Latest(Spending.Month)));
-        var assessment = new Assessment(demand, dearest, Limits.Of(store, owners), spent, windows, now);
-        Grant answer = Answer(assessment);
+        var assessment = new Assessment(demand, Dearest(), limits, spent, windows, now);
+        Grant answer = GrantOf(assessment);
         if (assessment.Refusal is not null)
             return answer;
-        store.Execute(
+        store.Change(
             Insert, demand.RequestId, Node.Id, key.OrganizationId, key.ProjectId, key.Id, windows.Minute, windows.Day, windows.Month,
             assessment.Tokens, assessment.Cost);
         Spending.Reserve(store, owners, windows, assessment.Tokens, assessment.Cost);
@@ -139,11 +141,15 @@ public sealed class Reservations : IAsyncDisposable
 
         long Latest(string period) => spent.Where(row => row.Period == period).Select(row => row.Start).DefaultIfEmpty().Max();
 
-        Grant Answer(Assessment a) => new()
+        Price? Own() => Prices.Of(table.Value, demand.Model);
+
+        Price? Dearest() => Price.Dearest(Own(), demand.Prices);
+
+        Grant GrantOf(Assessment a) => new()
         {
             Reservation = a.Refusal is not null ? null : new Reservation
             {
-                RequestId = demand.RequestId, Key = demand.Key, OutputTokens = a.OutputTokens, Tokens = a.Tokens, Cost = a.Cost, Price = price, Windows = windows,
+                RequestId = demand.RequestId, Key = demand.Key, OutputTokens = a.OutputTokens, Tokens = a.Tokens, Cost = a.Cost, Price = Own(), Windows = windows,
             },
             Refusal = a.Refusal,
             Decision = a.Decision,
@@ -168,8 +174,8 @@ public sealed class Reservations : IAsyncDisposable
     private static int Free(Statements store, long node)
     {
         int count = Free(store, store.Query($"{Held} WHERE node = $1", ReadHeld, node));
-        store.Execute("DELETE FROM reservations WHERE node = $1", node);
-        store.Execute("DELETE FROM nodes WHERE id = $1", node);
+        store.Change("DELETE FROM reservations WHERE node = $1", node);
+        store.Change("DELETE FROM nodes WHERE id = $1", node);
         return count;
     }
 
@@ -180,7 +186,7 @@ public sealed class Reservations : IAsyncDisposable
         return held.Count;
     }
 
-    private static (string[] Owners, Windows Windows, long Tokens, long Cost) ReadHeld(DbDataReader row) => (
+    private static (string[] Owners, Windows Windows, long Tokens, long Cost) ReadHeld(Row row) => (
         Names([new(OwnerKind.Organization, row.GetInt64(0)), new(OwnerKind.Project, row.GetInt64(1)), new(OwnerKind.Key, row.GetInt64(2))]),
         new Windows(row.GetInt64(3), row.GetInt64(4), row.GetInt64(5)), row.GetInt64(6), row.GetInt64(7));
 
@@ -190,7 +196,7 @@ public sealed class Reservations : IAsyncDisposable
         if (tokens == 0 && used.Cost == 0)
             return true;
         Dictionary<string, Limits> limits = Limits.Of(store, owners);
-        return Spending.Of(store, owners).All(row => !limits.TryGetValue(row.Owner, out Limits? own) || row.Period switch
+        return Spending.Ask(store, owners).Value.All(row => !limits.TryGetValue(row.Owner, out Limits? own) || row.Period switch
         {
             Spending.Minute => row.Start != windows.Minute || !(row.Tokens + tokens > own.TokensPerMinute),
             Spending.Day => row.Start != windows.Day || !(row.Tokens + tokens > own.DailyTokens || row.Cost + used.Cost > own.DailyCost),

@@ -72,24 +72,24 @@ public sealed record Spending
     }
 
     /// <summary>All rows of three owners.</summary>
-    internal static Spending[] Of(Statements store, string[] owners) =>
-        [.. store.Query(SomeOwners, static row => new Spending
+    internal static Reply<List<Spending>> Ask(Statements store, string[] owners) =>
+        store.Ask(SomeOwners, static row => new Spending
         {
             Owner = row.GetString(0), Period = row.GetString(1), Start = row.GetInt64(2), Requests = row.GetInt64(3), SettledTokens = row.GetInt64(4),
             ReservedTokens = row.GetInt64(5), SettledCost = row.GetInt64(6), ReservedCost = row.GetInt64(7),
-        }, owners[0], owners[1], owners[2])];
+        }, owners[0], owners[1], owners[2]);
 
     /// <summary>The row of an owner's window, empty where it has not begun.</summary>
-    internal static Spending Row(Spending[] rows, string owner, string period, long start) =>
-        Array.Find(rows, row => row.Owner == owner && row.Period == period && row.Start >= start) ?? new Spending { Owner = owner, Period = period, Start = start };
+    internal static Spending Row(IReadOnlyList<Spending> rows, string owner, string period, long start) =>
+        rows.FirstOrDefault(row => row.Owner == owner && row.Period == period && row.Start >= start) ?? new Spending { Owner = owner, Period = period, Start = start };
 
     /// <summary>Counts a request in, and what is set aside for it.</summary>
     internal static void Reserve(Statements store, string[] owners, Windows windows, long tokens, long cost) =>
-        store.Execute(Add, owners[0], owners[1], owners[2], windows.Minute, windows.Day, windows.Month, tokens, cost);
+        store.Change(Add, owners[0], owners[1], owners[2], windows.Minute, windows.Day, windows.Month, tokens, cost);
 
     /// <summary>Counts requests out: what was set aside is free, what they used is spent.</summary>
     internal static void Settle(Statements store, string[] owners, Windows windows, (long Requests, long Tokens, long Cost) reserved, (long Tokens, long Cost) used) =>
-        store.Execute(
+        store.Change(
             Subtract, owners[0], owners[1], owners[2], windows.Minute, windows.Day, windows.Month,
             reserved.Requests, reserved.Tokens, reserved.Cost, used.Tokens, used.Cost);
 

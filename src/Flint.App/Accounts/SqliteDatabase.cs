@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using System.Data.Common;
+using System.Runtime.InteropServices;
 using Dapper;
 using Microsoft.Data.Sqlite;
+using Microsoft.Win32.SafeHandles;
 
 namespace Flint.App.Accounts;
 
@@ -9,16 +11,29 @@ namespace Flint.App.Accounts;
 /// One SQLite file in the data directory, opened in write-ahead-log mode, so that any number of readers (other processes too) work
 /// beside the one writer. A committed transaction survives the death of the process and, with <c>synchronous=FULL</c>, the loss of power.
 /// </summary>
-internal sealed class SqliteDatabase : Database
+internal sealed partial class SqliteDatabase : Database
 {
     /// <summary>How long a statement waits for another process's write to finish.</summary>
     public const int BusyTimeoutMilliseconds = 10_000;
+
+    /// <summary>
+    /// Pages of the log from which on a request's commit moves them into the database itself. Before that <see cref="Tidy"/> does,
+    /// which nobody waits for.
+    /// </summary>
+    public const int MaxLogPages = 16_384;
+
+    /// <summary>How often <see cref="Tidy"/> goes after what was written while it moved pages: a log that has none left begins anew.</summary>
+    public const int TidyRounds = 4;
 
     /// <summary>Name of the database inside the data directory.</summary>
     public const string FileName = "accounts.db";
 
     private readonly string _directory, _path, _connection;
     private readonly ConcurrentBag<Statements> _idle = []; // as many as have read at once
+
+    // The log of the last connection that writes without syncing. While it is open, nobody takes its log away; where a log is gone,
+    // whoever closed it last has brought it into the database, and that to the disk, so that syncing it does no harm and no good.
+    private volatile SafeFileHandle? _log;
 
     /// <summary>The database of a data directory.</summary>
     public SqliteDatabase(string directory)
@@ -56,6 +71,11 @@ internal sealed class SqliteDatabase : Database
         {
             connection.Open();
             connection.Execute($"PRAGMA busy_timeout = {BusyTimeoutMilliseconds}; PRAGMA synchronous = {(synced ? "FULL" : "NORMAL")}; PRAGMA foreign_keys = ON");
+            if (synced)
+                return connection;
+            connection.Execute($"PRAGMA wal_autocheckpoint = {MaxLogPages}");
+            connection.ExecuteScalar<long>("PRAGMA user_version"); // from the first read on the log is there
+            _log = OpenLog();
             return connection;
         }
         catch
@@ -72,7 +92,7 @@ internal sealed class SqliteDatabase : Database
     public override DbTransaction BeginRead(DbConnection connection) => ((SqliteConnection)connection).BeginTransaction(deferred: true);
 
     /// <inheritdoc/>
-    public override DbParameter Parameter(int place) => new SqliteParameter { ParameterName = $"${place}" };
+    public override Statements On(DbConnection connection) => new SqliteStatements((SqliteConnection)connection);
 
     /// <inheritdoc/>
     public override Statements Take() => _idle.TryTake(out Statements? idle) ? idle : Connect(synced: true);
@@ -90,14 +110,37 @@ internal sealed class SqliteDatabase : Database
     /// <summary>Brings all that is committed to the disk, while others go on writing: nobody waits for this but who asks for it.</summary>
     public override void Sync()
     {
+        if (_log is not { } log)
+            return;
+        if (!OperatingSystem.IsLinux())
+            RandomAccess.FlushToDisk(log);
+        else if (SyncData(log) != 0) // but not the time of the last write, which costs one more write to the disk
+            throw new IOException($"Cannot sync {_path}-wal: {Marshal.GetLastPInvokeErrorMessage()}");
+    }
+
+    /// <summary>Moves what the log has into the database itself.</summary>
+    public override void Tidy()
+    {
         try
         {
-            using Microsoft.Win32.SafeHandles.SafeFileHandle log = File.OpenHandle(_path + "-wal", FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
-            RandomAccess.FlushToDisk(log);
+            Statements statements = Connect(synced: true);
+            try
+            {
+                for (int round = 0; round < TidyRounds; round++)
+                {
+                    (long log, long moved) = statements.Query("PRAGMA wal_checkpoint(PASSIVE)", static row => (row.GetInt64(1), row.GetInt64(2)))[0];
+                    if (moved == log)
+                        return;
+                }
+            }
+            finally
+            {
+                Close(statements);
+            }
         }
-        catch (FileNotFoundException)
+        catch (Exception error) when (IsFault(error))
         {
-            // Whoever closed the log last has brought it into the database, and that to the disk.
+            // The next time, or a commit, does it.
         }
     }
 
@@ -112,4 +155,9 @@ internal sealed class SqliteDatabase : Database
 
     /// <inheritdoc/>
     public override bool IsConflict(Exception error) => error is SqliteException { SqliteErrorCode: SQLitePCL.raw.SQLITE_CONSTRAINT };
+
+    private SafeFileHandle OpenLog() => File.OpenHandle(_path + "-wal", FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
+
+    [LibraryImport("libc", EntryPoint = "fdatasync", SetLastError = true)]
+    private static partial int SyncData(SafeFileHandle file);
 }

@@ -1,4 +1,3 @@
-using System.Data.Common;
 using System.Threading.Channels;
 
 namespace Flint.App.Accounts;
@@ -16,6 +15,9 @@ public sealed class StoreWriter : IAsyncDisposable
     /// <summary>Most pieces of work in one transaction.</summary>
     public const int MaxBatch = 512;
 
+    /// <summary>Pieces of work until what they have left is tidied up.</summary>
+    public const int TidyAfter = 512;
+
     /// <summary>The code of the fault that something could not be written.</summary>
     public const string FailedCode = "metering_failed";
 
@@ -26,6 +28,8 @@ public sealed class StoreWriter : IAsyncDisposable
     private Statements? _statements; // the writer's
     private int _writes; // 1 while somebody writes
     private int _syncs; // 1 while somebody waits for the disk
+    private Task _tidying = Task.CompletedTask; // the writer's
+    private int _untidied; // the writer's
 
     /// <summary>A writer of a store.</summary>
     public StoreWriter(Store store)
@@ -49,8 +53,6 @@ public sealed class StoreWriter : IAsyncDisposable
         public bool IsWritten { get => _isWritten; set => _isWritten = value; }
 
         public abstract bool IsDone { get; }
-
-        public Exception? Fault { get; set; }
 
         public abstract void Run(Statements store);
 
@@ -98,6 +100,7 @@ public sealed class StoreWriter : IAsyncDisposable
         Write(null);
         while (_waiting.Reader.Count + _unsynced.Reader.Count + Volatile.Read(ref _writes) + Volatile.Read(ref _syncs) > 0)
             await Task.Delay(1);
+        await _tidying;
         Disconnect();
     }
 
@@ -138,17 +141,33 @@ public sealed class StoreWriter : IAsyncDisposable
     private void WriteBatch()
     {
         Gather(_waiting.Reader, _batch);
-        Exception? failure = Commit(_batch);
+        (Exception? fault, bool mayRepeat) = Commit(_batch);
+        // What cannot be stored must not take the others of its batch with it: each is then written by itself.
+        bool isEach = fault is not null && mayRepeat && _batch.Count > 1;
         foreach (Entry entry in _batch)
         {
+            if (isEach)
+                (fault, isEach) = Commit([entry]);
             entry.IsWritten = true;
-            if ((failure ?? entry.Fault) is { } fault)
+            if (fault is not null)
                 entry.Fail(Wrap(fault));
             else if (entry.IsDurable)
                 _unsynced.Writer.TryWrite(entry);
             else
                 entry.Succeed();
         }
+
+        Tidy(_batch.Count);
+    }
+
+    // No request waits for it.
+    private void Tidy(int written)
+    {
+        _untidied += written;
+        if (_untidied < TidyAfter || !_tidying.IsCompleted)
+            return;
+        _untidied = 0;
+        _tidying = Task.Run(Store.Database.Tidy);
     }
 
     private void SyncBatch()
@@ -181,55 +200,31 @@ public sealed class StoreWriter : IAsyncDisposable
     }
 
     // A server may have ended and begun again since the last batch: what it did not commit for sure is done once more on a new connection.
-    private Exception? Commit(List<Entry> batch)
+    // What comes back besides a fault is whether the store is there, and has for sure not committed what failed.
+    private (Exception? Fault, bool MayRepeat) Commit(List<Entry> batch)
     {
         for (bool isFirst = _statements is not null && Store.Database.IsServer; ; isFirst = false)
         {
-            bool isCommitting = false;
+            bool isThere = false, isCommitting = false;
             try
             {
                 _statements ??= Store.Database.Connect(synced: false);
-                using DbTransaction transaction = Store.Database.BeginWrite(_statements.Connection);
-                _statements.Transaction = transaction;
+                _statements.Begin();
+                isThere = true;
                 foreach (Entry entry in batch)
-                    Run(entry, _statements, isAlone: batch.Count == 1);
+                    entry.Run(_statements);
                 isCommitting = true;
-                transaction.Commit();
-                return null;
+                _statements.Commit();
+                return (null, true);
             }
             catch (Exception error)
             {
                 Disconnect(); // what is wrong with the store may pass; the connection that met it is not trusted again
                 if (!isFirst || isCommitting)
-                    return error;
-                foreach (Entry entry in batch)
-                    entry.Fault = null;
+                    return (error, isThere && (!isCommitting || Store.Database.IsConflict(error)));
                 Store.Database.Clear();
             }
         }
-    }
-
-    // What cannot be stored must not take the others of its batch with it.
-    private static void Run(Entry entry, Statements store, bool isAlone)
-    {
-        if (isAlone)
-        {
-            entry.Run(store);
-            return;
-        }
-
-        store.Execute("SAVEPOINT entry");
-        try
-        {
-            entry.Run(store);
-        }
-        catch (Exception error)
-        {
-            entry.Fault = error;
-            store.Execute("ROLLBACK TO entry");
-        }
-
-        store.Execute("RELEASE entry");
     }
 
     private void Disconnect()

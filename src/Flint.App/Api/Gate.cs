@@ -53,7 +53,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
                 context.Features.Set(key); // for what belongs to one key alone
             if (route is not null)
             {
-                meter = new RequestMeter(metering, id, route, key, context);
+                meter = new RequestMeter(metering, id, route, key, context, start);
                 context.Features.Set(meter);
                 request = new RunningRequest(id, route.Path, meter.Created, key?.Id);
                 context.Features.Set(request);

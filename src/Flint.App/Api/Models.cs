@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Flint.App.Accounts;
 using Flint.App.Serving;
 using Flint.App.Upstreams;
 using Microsoft.AspNetCore.Http;
@@ -11,12 +12,20 @@ internal sealed class Models(IReadOnlyList<ServedModel> served, UpstreamModels u
     /// <summary>What requests may name: every model of this server's own, itself and with each of its adapters, and those of upstreams.</summary>
     public IEnumerable<NamedModel> All => served.SelectMany(model => model.Variants).Concat<NamedModel>(upstreams.All);
 
+    /// <summary>Those of them that the key of a request may use.</summary>
+    public IEnumerable<NamedModel> Of(HttpContext context) =>
+        context.Features.Get<Key>() is { Scopes: { Models.Count: > 0 } scopes } ? All.Where(model => scopes.AllowsModel(model.Name)) : All;
+
     /// <summary>Whether there is a model of this name.</summary>
     public bool Has(string name) => All.Any(model => model.Name == name);
 
     /// <summary>The model of this name.</summary>
     /// <exception cref="ApiException">There is none.</exception>
     public NamedModel Find(string name) => All.FirstOrDefault(model => model.Name == name) ?? throw ApiException.NoModel(name);
+
+    /// <summary>The model of this name, where the key of a request may use it.</summary>
+    /// <exception cref="ApiException">There is none, or it may not.</exception>
+    public NamedModel Find(HttpContext context, string name) => Of(context).FirstOrDefault(model => model.Name == name) ?? throw ApiException.NoModel(name);
 
     /// <summary>The model of this name, one of this server's own.</summary>
     /// <param name="name">The name.</param>
@@ -48,12 +57,12 @@ internal sealed class Models(IReadOnlyList<ServedModel> served, UpstreamModels u
         return (Find(mode is null ? name : name[..suffix]), mode);
     }
 
-    /// <summary>Lists the models, in the shape of the API that is meant.</summary>
+    /// <summary>Lists the models that the key may use, in the shape of the API that is meant.</summary>
     public Task ListAsync(HttpContext context) => AnthropicMessages.IsMeant(context.Request)
-        ? ApiJson.AnswerAsync(context, StatusCodes.Status200OK, All, AnthropicMessages.WriteModels)
-        : ListOpenAiAsync(context);
+        ? ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Of(context), AnthropicMessages.WriteModels)
+        : ListOpenAiAsync(context, Of(context));
 
-    private Task ListOpenAiAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, All, static (writer, models) =>
+    private static Task ListOpenAiAsync(HttpContext context, IEnumerable<NamedModel> models) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, models, static (writer, models) =>
     {
         writer.WriteStartObject();
         writer.WriteString("object"u8, "list"u8);
@@ -64,11 +73,11 @@ internal sealed class Models(IReadOnlyList<ServedModel> served, UpstreamModels u
         writer.WriteEndObject();
     });
 
-    /// <summary>Describes one model.</summary>
+    /// <summary>Describes one model; one that the key may not use is not there.</summary>
     public Task GetAsync(HttpContext context)
     {
         string name = (string?)context.Request.RouteValues["id"] ?? "";
-        return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(name), AnthropicMessages.IsMeant(context.Request) ? AnthropicMessages.WriteModel : Write);
+        return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(context, name), AnthropicMessages.IsMeant(context.Request) ? AnthropicMessages.WriteModel : Write);
     }
 
     private static void Write(Utf8JsonWriter writer, NamedModel model)

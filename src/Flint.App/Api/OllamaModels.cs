@@ -24,10 +24,10 @@ internal sealed class OllamaModels(Models models)
     public (NamedModel Model, ReasoningMode? Mode) Find(string name) =>
         models.FindWithMode(!models.Has(name) && name.EndsWith(Latest, StringComparison.Ordinal) ? name[..^Latest.Length] : name);
 
-    /// <summary>Lists the models.</summary>
+    /// <summary>Lists the models that the key may use.</summary>
     public Task TagsAsync(HttpContext context) => ListAsync(context, static (writer, model) => writer.WriteString("modified_at"u8, model.Created.UtcDateTime));
 
-    /// <summary>Lists the models that are loaded: all of them.</summary>
+    /// <summary>Lists those that are loaded: all of them.</summary>
     public Task RunningAsync(HttpContext context) => ListAsync(context, static (writer, model) =>
     {
         writer.WriteString("expires_at"u8, Never);
@@ -35,7 +35,7 @@ internal sealed class OllamaModels(Models models)
         writer.WriteNumber("context_length"u8, model.ContextLength ?? 0);
     });
 
-    /// <summary>Describes one model.</summary>
+    /// <summary>Describes one model; one that the key may not use is not there.</summary>
     public async Task ShowAsync(HttpContext context)
     {
         string name;
@@ -47,14 +47,14 @@ internal sealed class OllamaModels(Models models)
             verbose = body.Flag("verbose") ?? false;
         }
 
-        await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (Find(name).Model, verbose), static (writer, shown) => WriteModel(writer, shown.Model, shown.verbose));
+        await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (Model: models.Find(context, Find(name).Model.Name), verbose), static (writer, shown) => WriteModel(writer, shown.Model, shown.verbose));
     }
 
-    private Task ListAsync(HttpContext context, Action<Utf8JsonWriter, NamedModel> more) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (models.All, more), static (writer, list) =>
+    private Task ListAsync(HttpContext context, Action<Utf8JsonWriter, NamedModel> more) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, (Models: models.Of(context), more), static (writer, list) =>
     {
         writer.WriteStartObject();
         writer.WriteStartArray("models"u8);
-        foreach (NamedModel model in list.All)
+        foreach (NamedModel model in list.Models)
         {
             string name = model.Name.Contains(':') ? model.Name : model.Name + Latest;
             writer.WriteStartObject();

@@ -32,6 +32,8 @@ internal sealed class RequestMeter
     private readonly List<string> _decisions = [];
     private readonly PolicyRules? _rules;
     private readonly bool _hasRules;
+    private readonly TimeSpan _entry;
+    private TimeSpan _reserving;
     private Reservation? _reservation;
     private UpstreamAnswer? _upstream;
     private int _threads;
@@ -45,20 +47,22 @@ internal sealed class RequestMeter
     /// <param name="route">The route.</param>
     /// <param name="key">The key that pays; null where the server runs without keys.</param>
     /// <param name="context">The request; headers of its response tell how far limits are used.</param>
-    public RequestMeter(Metering metering, string id, MeteredRoute route, Key? key, HttpContext context)
+    /// <param name="start">When it arrived.</param>
+    public RequestMeter(Metering metering, string id, MeteredRoute route, Key? key, HttpContext context, long start)
     {
         _metering = metering;
         _route = route;
         _key = key;
         _headers = context.Response.Headers;
         _span = metering.Telemetry.Begin(route.Operation, route.Path, context.Request.Headers.TraceParent, context.Request.Headers.TraceState);
-        _start = Stopwatch.GetTimestamp();
+        _start = start;
         _hasRules = metering.Policies.TryFind(key?.Scopes.Policy, out _rules);
         _record = new UsageRecord
         {
             RequestId = id, Endpoint = route.Path, Dialect = route.Dialect, Started = metering.Time.GetUtcNow().ToUnixTimeMilliseconds(),
             KeyId = key?.Id, ProjectId = key?.ProjectId, OrganizationId = key?.OrganizationId,
         };
+        _entry = Stopwatch.GetElapsedTime(start);
     }
 
     /// <summary>The meter of a request to a metered route.</summary>
@@ -138,6 +142,7 @@ internal sealed class RequestMeter
     /// <exception cref="FlintException">Limit: a limit of the key, its project or its organisation is met. Machine: the store cannot be written.</exception>
     public async Task<long> ReserveAsync(NamedModel model, long promptTokens, long outputTokens, int choices, bool isElastic)
     {
+        long begun = Stopwatch.GetTimestamp();
         _record.Fingerprint = model.Fingerprint;
         _threads = (model as ModelVariant)?.Model.Model.Threads ?? 0;
         Grant grant = await _metering.Reservations.ReserveAsync(new Demand
@@ -145,6 +150,7 @@ internal sealed class RequestMeter
             RequestId = Id, Key = _key, Model = model.Name, PromptTokens = promptTokens, OutputTokens = outputTokens, Choices = choices, IsElastic = isElastic,
             Prices = (model as UpstreamModel)?.Prices ?? [],
         });
+        _reserving = Stopwatch.GetElapsedTime(begun);
         Note(grant.Decision);
         TellRate("requests", grant.Requests);
         TellRate("tokens", grant.Tokens);
@@ -255,6 +261,7 @@ internal sealed class RequestMeter
         if (_settled)
             return;
         _settled = true;
+        long begun = Stopwatch.GetTimestamp();
         TokenUsage usage = Usage;
         if (_upstream is not null)
             SettleUpstream(_upstream);
@@ -280,6 +287,7 @@ internal sealed class RequestMeter
         _metering.Log.Request(_record);
         _metering.Telemetry.End(_span, _route.Operation, _record);
         await _metering.Ledger.RecordAsync(_record, _reservation);
+        _metering.Telemetry.Account(_entry, _reserving, Stopwatch.GetElapsedTime(begun));
     }
 
     // The record names the target that answered, or was asked last.

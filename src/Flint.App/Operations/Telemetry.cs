@@ -13,11 +13,15 @@ public sealed class Telemetry : IDisposable
     /// <summary>The name of the source of traces, and of the meter.</summary>
     public const string Name = "Flint";
 
+    /// <summary>The name of the times that requests spend on their accounts.</summary>
+    public const string AccountsName = "flint.accounts.duration";
+
     private const string Provider = "flint";
 
     private static readonly double[] RequestSeconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
     private static readonly double[] FirstTokenSeconds = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
     private static readonly double[] TokenSeconds = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5];
+    private static readonly double[] AccountsSeconds = [0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1, 10];
     private static readonly long[] Tokens = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864];
 
     private readonly ActivitySource _source = new(Name);
@@ -25,6 +29,7 @@ public sealed class Telemetry : IDisposable
     private readonly Histogram<double> _duration;
     private readonly Histogram<double> _firstToken;
     private readonly Histogram<double> _perToken;
+    private readonly Histogram<double> _accounts;
     private readonly Histogram<long> _usage;
 
     /// <summary>Traces and metrics that nobody hears until something listens to <see cref="Name"/>.</summary>
@@ -33,6 +38,7 @@ public sealed class Telemetry : IDisposable
         _duration = Seconds("gen_ai.server.request.duration", "Time from a request's arrival to its end.", RequestSeconds);
         _firstToken = Seconds("gen_ai.server.time_to_first_token", "Time from a request's arrival to its first token, of those that succeed.", FirstTokenSeconds);
         _perToken = Seconds("gen_ai.server.time_per_output_token", "Time per token after the first, of requests that succeed.", TokenSeconds);
+        _accounts = Seconds(AccountsName, "Time that a request spends on its key, its reservation or its record.", AccountsSeconds);
         _usage = _meter.CreateHistogram("gen_ai.client.token.usage", "{token}", "Tokens of a request, by kind.", tags: null, new InstrumentAdvice<long> { HistogramBucketBoundaries = Tokens });
     }
 
@@ -102,6 +108,21 @@ public sealed class Telemetry : IDisposable
         _firstToken.Record(record.FirstTokenMs / 1000, tags);
         if (record.OutputTokens > 1)
             _perToken.Record((record.TotalMs - record.FirstTokenMs) / (record.OutputTokens - 1) / 1000, tags);
+    }
+
+    /// <summary>Measures what a request has spent beside its model.</summary>
+    /// <param name="entry">From its arrival until it was let in: its key.</param>
+    /// <param name="reservation">Until what it may use was set aside.</param>
+    /// <param name="record">Until its record was safe.</param>
+    public void Account(TimeSpan entry, TimeSpan reservation, TimeSpan record)
+    {
+        if (!_accounts.Enabled)
+            return;
+        Tell("entry", entry);
+        Tell("reservation", reservation);
+        Tell("record", record);
+
+        void Tell(string step, TimeSpan time) => _accounts.Record(time.TotalSeconds, new KeyValuePair<string, object?>("flint.accounts.step", step));
     }
 
     /// <inheritdoc/>

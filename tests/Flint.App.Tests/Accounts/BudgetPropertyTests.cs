@@ -204,11 +204,11 @@ public sealed class BudgetPropertyTests
     {
         using DbConnection connection = store.Open();
         using DbTransaction transaction = store.Database.BeginRead(connection);
-        using var statements = new Statements(connection, store.Database) { Transaction = transaction };
+        using Statements statements = store.Database.On(connection);
         foreach (Key key in keys)
         {
             string[] owners = [.. Owner.Of(key).Select(owner => owner.ToString())];
-            foreach (Spending row in Spending.Of(statements, owners))
+            foreach (Spending row in Spending.Ask(statements, owners).Value)
             {
                 bool Counts(Reservation r) => Owner.Of(r.Key!).Any(owner => owner.ToString() == row.Owner)
                     && row.Start == (row.Period switch { "minute" => r.Windows.Minute, "day" => r.Windows.Day, "month" => r.Windows.Month, _ => 0 });

@@ -181,6 +181,31 @@ public abstract class KeysTests(StoreKind kind) : IDisposable
         Assert.Null(here.Find(secret));
     }
 
+    [Fact]
+    public void What_is_remembered_of_a_key_is_what_the_store_says()
+    {
+        Keys here = Open(), there = Open();
+        (Key key, string secret) = there.Create("ada");
+        Assert.Equal(key, here.Find(secret));
+        Assert.Equal(key, here.Find(secret));
+        there.SetPolicy("ada", "house");
+        Assert.Equal("house", here.Find(secret)!.Scopes.Policy);
+        there.Disable("ada", disabled: true);
+        Assert.Equal(KeyState.Disabled, here.Check(secret).State);
+        there.Disable("ada", disabled: false);
+        Assert.Equal(KeyState.Works, here.Check(secret).State);
+        _accounts.Execute("UPDATE projects SET name = 'lab'");
+        _accounts.Execute("UPDATE organizations SET name = 'acme'");
+        Assert.Equal(("lab", "acme"), (here.Find(secret)!.Project, here.Find(secret)!.Organization));
+        (_, string next) = there.Rotate("ada", TimeSpan.Zero);
+        Assert.Equal((KeyState.Expired, KeyState.Works), (here.Check(secret).State, here.Check(next).State));
+        _accounts.Execute("DELETE FROM secrets WHERE expires IS NULL");
+        Assert.Equal(KeyState.Unknown, here.Check(next).State);
+        _accounts.Execute("DELETE FROM secrets");
+        _accounts.Execute("DELETE FROM keys");
+        Assert.Equal(KeyState.Unknown, here.Check(secret).State);
+    }
+
     private Keys Open(TimeProvider? time = null) => new(_accounts.Open(), time ?? TimeProvider.System);
 }
 

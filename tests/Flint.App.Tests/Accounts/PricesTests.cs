@@ -60,6 +60,6 @@ public sealed class PricesTests
         prices.Replace([new Price { Model = "only", Input = 7 }]);
         Assert.Equal((7L, null), (Of("only"), Of("other")));
 
-        long? Of(string model) => store.Use(statements => Prices.Of(statements, model)?.Input);
+        long? Of(string model) => store.Use(statements => Prices.Of(Prices.Ask(statements).Value, model)?.Input);
     }
 }

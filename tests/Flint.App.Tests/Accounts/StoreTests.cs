@@ -48,8 +48,8 @@ public sealed class SqliteStoreTests : IDisposable
     public void A_store_that_cannot_be_read_any_more_is_unavailable()
     {
         var store = new Store(_folder.Path);
-        var keys = new Keys(store, TimeProvider.System);
-        (_, string secret) = keys.Create("ada");
+        (_, string secret) = new Keys(store, TimeProvider.System).Create("ada");
+        var keys = new Keys(store, TimeProvider.System); // who remembers no key
         using (DbConnection connection = store.Open())
             connection.Execute("ALTER TABLE secrets RENAME TO gone");
         FlintException fault = Assert.Throws<FlintException>(() => keys.Check(secret));
@@ -72,6 +72,27 @@ public sealed class SqliteStoreTests : IDisposable
         _ = new Store(directory);
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, File.GetUnixFileMode(directory));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(directory, SqliteDatabase.FileName)));
+    }
+
+    [Fact]
+    public async Task The_log_is_moved_into_the_file_and_begins_anew()
+    {
+        const int count = 40, rounds = 10;
+        var store = new Store(_folder.Path);
+        await using var ledger = new Ledger(store);
+        string file = _folder.File(SqliteDatabase.FileName), alone = Path.Combine(Directory.CreateDirectory(_folder.File("alone")).FullName, SqliteDatabase.FileName);
+        long first = 0;
+        for (int round = 1; round <= rounds; round++)
+        {
+            for (int i = 0; i < count; i++)
+                await ledger.RecordAsync(new UsageRecord { RequestId = $"r{round}-{i}", Endpoint = "/" });
+            store.Database.Tidy();
+            File.Copy(file, alone, overwrite: true);
+            Assert.Equal(round * count, Ledger.Records(new Store(Path.GetDirectoryName(alone)!), new UsageFilter()).Count);
+            first = round == 1 ? new FileInfo(file + "-wal").Length : first;
+        }
+
+        Assert.InRange(new FileInfo(file + "-wal").Length, 1, 3 * first);
     }
 
     [Fact]

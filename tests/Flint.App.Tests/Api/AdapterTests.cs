@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Flint.App.Accounts;
 using Flint.App.Serving;
 using Flint.Contemplate;
 using Flint.Models;
@@ -37,6 +38,34 @@ public sealed class AdapterTests : IAsyncLifetime
         Assert.Equal([null, "tiny", "tiny"], list["data"]!.AsArray().Select(m => (string?)m!["parent"]));
         JsonNode one = JsonNode.Parse(await _server.Client.GetStringAsync("/v1/models/tiny:one", TestContext.Current.CancellationToken))!;
         Assert.Equal("tiny:one", (string)one["id"]!);
+    }
+
+    [Fact]
+    public async Task A_key_sees_the_models_that_its_scope_lets_it_use()
+    {
+        var keys = new Keys(_server.Store, TimeProvider.System);
+        using HttpClient one = _server.NewClient(keys.Create("one", scopes: new KeyScopes { Models = ["tiny:o*", "other"] }).Secret);
+        using HttpClient none = _server.NewClient(keys.Create("none", scopes: new KeyScopes { Models = ["other"] }).Secret);
+        Assert.Equal(["tiny:one"], await NamesAsync(one, "/v1/models", "data", "id"));
+        Assert.Empty(await NamesAsync(none, "/v1/models", "data", "id"));
+        foreach (string route in (string[])["/api/tags", "/api/ps"])
+        {
+            Assert.Equal(["tiny:one"], await NamesAsync(one, route, "models", "name"));
+            Assert.Empty(await NamesAsync(none, route, "models", "name"));
+        }
+
+        Assert.Equal((200, 404, 404), (await StatusAsync(one, "tiny:one"), await StatusAsync(one, "tiny"), await StatusAsync(none, "tiny:one")));
+        Assert.Equal((200, 404, 404), (await ShowAsync(one, "tiny:one"), await ShowAsync(one, "tiny"), await ShowAsync(none, "tiny:one")));
+        one.DefaultRequestHeaders.Add("anthropic-version", "2023-06-01");
+        Assert.Equal(["tiny:one"], await NamesAsync(one, "/v1/models", "data", "id"));
+        Assert.Equal((200, 404), (await StatusAsync(one, "tiny:one"), await StatusAsync(one, "tiny:two")));
+
+        static async Task<string[]> NamesAsync(HttpClient client, string route, string list, string name) =>
+            [.. JsonNode.Parse(await client.GetStringAsync(route))![list]!.AsArray().Select(model => (string)model![name]!)];
+
+        static async Task<int> StatusAsync(HttpClient client, string name) => (int)(await client.GetAsync("/v1/models/" + name)).StatusCode;
+
+        static async Task<int> ShowAsync(HttpClient client, string name) => (int)(await client.SendAsync(TestServer.Request("/api/show", $$"""{"model": "{{name}}"}"""))).StatusCode;
     }
 
     [Theory]

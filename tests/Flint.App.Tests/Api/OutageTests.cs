@@ -45,7 +45,7 @@ public sealed class OutageTests
         Assert.Equal((0, records.Sum(record => record.PromptTokens + record.OutputTokens)), (Spent().Requests, Spent().SettledTokens));
         Assert.Null(AuditChain.Verify(server.Store).Fault);
 
-        Spending Spent() => server.Store.Use(statements => Spending.Row(Spending.Of(statements, [owner.ToString(), "", ""]), owner.ToString(), Spending.Now, 0));
+        Spending Spent() => server.Store.Use(statements => Spending.Row(Spending.Ask(statements, [owner.ToString(), "", ""]).Value, owner.ToString(), Spending.Now, 0));
     }
 
     // Every API says so in its own way.

@@ -69,6 +69,9 @@ public sealed class TelemetryTests
         await server.AnswerAsync("/v1/completions", Completion);
         await server.RefusalAsync("/v1/completions", """{"model": "none", "prompt": "a"}""");
         UsageRecord record = server.Records()[^1];
+        (string Name, double Value, string Tags)[] requests = [.. measured.Where(one => one.Name != Telemetry.AccountsName)];
+        string[] steps = ["entry", "reservation", "record"];
+        Assert.Equal([.. steps, .. steps], measured.Where(one => one.Name == Telemetry.AccountsName).Select(one => one.Tags["flint.accounts.step=".Length..]));
         const string tags = "gen_ai.operation.name=text_completion gen_ai.provider.name=flint gen_ai.request.model=tiny gen_ai.response.model=tiny";
         Assert.Equal(
             [
@@ -78,8 +81,8 @@ public sealed class TelemetryTests
                 ("gen_ai.server.time_to_first_token", record.FirstTokenMs / 1000, tags),
                 ("gen_ai.server.time_per_output_token", (record.TotalMs - record.FirstTokenMs) / 4 / 1000, tags),
             ],
-            measured.Take(5));
-        (string name, _, string refused) = Assert.Single(measured.Skip(5));
+            requests.Take(5));
+        (string name, _, string refused) = Assert.Single(requests.Skip(5));
         Assert.Equal(("gen_ai.server.request.duration", "gen_ai.operation.name=text_completion gen_ai.provider.name=flint error.type=model_not_found"), (name, refused));
 
         measured.Clear();
