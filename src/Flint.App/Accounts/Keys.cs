@@ -15,7 +15,10 @@ namespace Flint.App.Accounts;
 /// out while the old one still works. Of a file's keys, those that were used are remembered, and forgotten when the file says that
 /// any key has changed; a server is asked for the key itself, as one question costs as much as the other.
 /// </summary>
-public sealed class Keys(Store store, TimeProvider time)
+/// <param name="store">The accounts.</param>
+/// <param name="time">The clock.</param>
+/// <param name="writer">What writes the accounts in this process, and has at hand what they say; null for nothing.</param>
+public sealed class Keys(Store store, TimeProvider time, StoreWriter? writer = null)
 {
     /// <summary>What every secret begins with.</summary>
     public const string SecretPrefix = "sk-flint-";
@@ -185,7 +188,8 @@ public sealed class Keys(Store store, TimeProvider time)
         if (secret.Length > MaxSecretLength || !secret.StartsWith(SecretPrefix, StringComparison.Ordinal))
             return (null, KeyState.Unknown);
         byte[] hash = Hash(secret);
-        Found? found = store.Use(reader => store.Database.IsServer ? Ask(reader, hash) : Recall(reader, hash));
+        if (writer is null || !writer.TryRead(reader => Recall(reader, hash), out Found? found))
+            found = store.Use(reader => store.Database.IsServer ? Ask(reader, hash) : Recall(reader, hash));
         if (found is null)
             return (null, KeyState.Unknown);
         KeyState state = found.Key.StateAt(Now);

@@ -89,6 +89,39 @@ public sealed class StoreWriter : IAsyncDisposable
         return await entry.Done;
     }
 
+    /// <summary>
+    /// Reads on the connection that writes, where nobody writes at this moment: what it wrote it has at hand, and other connections
+    /// read it anew after every commit.
+    /// </summary>
+    /// <returns>Whether it could be read so; else it is read on another connection.</returns>
+    internal bool TryRead<T>(Func<Statements, T> work, out T? result)
+    {
+        result = default;
+        if (Store.Database.IsServer || Interlocked.CompareExchange(ref _writes, 1, 0) != 0)
+            return false;
+        bool isRead = false;
+        try
+        {
+            if (_statements is not null)
+            {
+                result = work(_statements);
+                isRead = true;
+            }
+        }
+        catch (Exception error) when (Store.Database.IsFault(error))
+        {
+            Disconnect();
+        }
+        finally
+        {
+            Interlocked.Exchange(ref _writes, 0);
+            if (_waiting.Reader.Count > 0)
+                _ = Task.Run(() => Write(null)); // who came meanwhile found the place taken
+        }
+
+        return isRead;
+    }
+
     /// <summary>Whether what could not be written can be written some time later.</summary>
     internal bool MayPass(FlintException unwritten) => unwritten.Code == FailedCode && unwritten.InnerException is { } cause && !Store.Database.IsConflict(cause);
 
