@@ -15,12 +15,29 @@ internal sealed class UpstreamChat(UpstreamTurn turn)
     /// <summary>Has an upstream answer.</summary>
     /// <param name="begin">Called once there is something to tell: until then the request can still be refused.</param>
     /// <param name="tell">What to do with news of a choice that goes on.</param>
-    /// <param name="cancellation">The client has left.</param>
-    public async Task RunAsync(Func<ValueTask> begin, Func<ChatOutput, ValueTask> tell, CancellationToken cancellation)
+    /// <param name="limit">How long it may take, and whether the client has left.</param>
+    public async Task RunAsync(Func<ValueTask> begin, Func<ChatOutput, ValueTask> tell, TimeLimit limit)
     {
         await using UpstreamAnswer answer = await turn.ReserveAsync();
-        await answer.BeginAsync(turn.Meter.Note, cancellation);
-        await begin();
+        bool begun = false;
+        try
+        {
+            await answer.BeginAsync(turn.Meter.Note, limit.Token);
+            begun = true;
+            await begin();
+            await ReadAsync(answer, tell);
+        }
+        catch (Exception) when (limit.HasPassed)
+        {
+            if (!begun)
+                await begin();
+            foreach (Choice choice in _choices)
+                choice.CutOff();
+        }
+    }
+
+    private async Task ReadAsync(UpstreamAnswer answer, Func<ChatOutput, ValueTask> tell)
+    {
         var news = new List<UpstreamNews>();
 
         // After the ends of all choices comes the usage, but for choices that were cut short: they would be written on until then.
@@ -66,6 +83,14 @@ internal sealed class UpstreamChat(UpstreamTurn turn)
                 Cut(OutputFilter.FinishReason);
             else if (delta.Kind == ResponseDeltaKind.ToolCallEnd && !turn.Request.ParallelToolCalls)
                 Cut("tool_calls"); // one call is all that was asked for
+        }
+
+        public void CutOff()
+        {
+            if (HasEnded)
+                return;
+            Output.IsLate = true;
+            Cut("length");
         }
 
         private void Cut(string reason)

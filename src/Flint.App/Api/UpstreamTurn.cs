@@ -1,5 +1,6 @@
 using Flint.App.Serving;
 using Flint.App.Upstreams;
+using Flint.Contemplate;
 using Flint.Tokens;
 
 namespace Flint.App.Api;
@@ -27,7 +28,13 @@ internal sealed class UpstreamTurn : ChatTurn
             IgnoreEos = generation.IgnoreEos,
             ParallelToolCalls = request.ParallelToolCalls,
             Effort = plan.Mode == ReasoningMode.Instant ? "none" : request.Effort,
-            Thinks = plan.Mode is ReasoningMode mode ? mode == ReasoningMode.Thinking && request.Effort != "minimal" : null,
+            Thinks = plan.Mode switch
+            {
+                null => null,
+                ReasoningMode.Contemplating => request.Effort is null ? null : request.Effort is not ("none" or "minimal"),
+                ReasoningMode.Thinking => request.Effort != "minimal",
+                _ => false,
+            },
             TemplateVariables = request.TemplateVariables,
         };
     }
@@ -45,7 +52,9 @@ internal sealed class UpstreamTurn : ChatTurn
     /// <exception cref="ApiException">The request asks for what only a model of this server's own does.</exception>
     public static ModePlan PlanOf(ChatRequest request, UpstreamModel model, ReasoningMode? mode)
     {
-        Refuse(request, model, mode);
+        Refuse(request, model);
+        if (mode == ReasoningMode.Contemplating)
+            return PlanAgents(request, model);
         bool isInstant = mode == ReasoningMode.Instant || request.ThinkingBudget == 0 || (mode is null && request.Effort == "none");
         bool isOwn = mode is null && request.Effort is null && request.ThinkingBudget is null;
         bool canThink = model.Options.Reasoning != UpstreamReasoning.None;
@@ -57,8 +66,38 @@ internal sealed class UpstreamTurn : ChatTurn
             Approximation = isOwn || isInstant ? null
                 : !canThink ? "The upstream has no reasoning: the model answers at once."
                 : request.ThinkingBudget is not null ? "The upstream takes no limit of thoughts: the model ends them by itself."
+                : request.Effort is not null && model.Options.Reasoning == UpstreamReasoning.Template ? "The upstream takes no effort: its thoughts are switched on or off."
                 : null,
         };
+    }
+
+    private static ModePlan PlanAgents(ChatRequest request, UpstreamModel model)
+    {
+        if (request.Contemplation.Adapters.Count > 0)
+            throw Models.NotUpstream(model.Name, "contemplation.adapters", "has models of its own in place of adapters");
+        return new ModePlan
+        {
+            Mode = ReasoningMode.Contemplating,
+            Variables = new Dictionary<string, object?>(),
+            Approximation = model.Options.Logprobs
+                ? "An upstream computes the agents: each prompt by itself, and the same again only as far as the upstream repeats its draws."
+                : "An upstream computes the agents, and tells no log-probabilities: votes weigh the same, no agent is cut off, and the same comes again only as far as the upstream repeats its draws.",
+        };
+    }
+
+    /// <summary>Reserves what a contemplation of the turn may use.</summary>
+    /// <returns>Who computes the agents, and how to contemplate with as many tokens as were granted.</returns>
+    /// <exception cref="ApiException">A scope of the key does not allow it.</exception>
+    /// <exception cref="FlintException">Limit: a limit does not.</exception>
+    public async Task<(UpstreamAgents Agents, ContemplationOptions Options)> ReserveAgentsAsync()
+    {
+        ContemplationFields asked = Request.Contemplation;
+        Meter.SetMode(Plan.Mode, reasons: _model.Options.Reasoning != UpstreamReasoning.None, offersTools: Request.Conversation.Tools.Count > 0 || asked.Checker is not null);
+        ContemplationOptions options = asked.Options with { AgentTokens = Math.Min(asked.Options.AgentTokens, _model.Options.MaxOutput) };
+        var agents = new UpstreamAgents(_model, Request.Conversation.Messages, _request, options) { Tell = (Meter.AddAgent, Meter.Note) };
+        (long prompts, long output) = agents.Most(asked.Perspectives);
+        long granted = await Meter.ReserveAsync(_model, prompts, output, 1, isElastic: options.MaxTokens == long.MaxValue);
+        return (agents, granted < output ? options with { MaxTokens = granted } : options);
     }
 
     /// <summary>Reserves what the turn may use.</summary>
@@ -75,10 +114,8 @@ internal sealed class UpstreamTurn : ChatTurn
         return answer;
     }
 
-    private static void Refuse(ChatRequest request, UpstreamModel model, ReasoningMode? mode)
+    private static void Refuse(ChatRequest request, UpstreamModel model)
     {
-        if (mode == ReasoningMode.Contemplating)
-            throw Models.NotUpstream(model.Name, "mode", "cannot contemplate: that needs an engine whose sequences share their beginning and tell how sure they are");
         if (request.Subagents is not null)
             throw Models.NotUpstream(model.Name, SubagentFields.Name, "runs no sub-agents");
         if (request.TopLogprobs >= 0)
