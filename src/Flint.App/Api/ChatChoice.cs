@@ -250,7 +250,7 @@ internal sealed class ChatChoice : Choice
         }
 
         _granted = granted;
-        Sequence = await _spawning.SubmitAsync(prompt.Ids, granted, Index, cancellation);
+        Sequence = await _spawning.SubmitAsync(_turn.NewRequest(prompt.Ids, granted, 1, _turn.SamplingOf(0, Index, _spawning.Rounds)), cancellation);
         Begin(prompt);
     }
 

@@ -34,7 +34,7 @@ internal sealed class RequestMeter
     private readonly bool _hasRules;
     private Reservation? _reservation;
     private readonly List<UpstreamAnswer> _upstreams = [];
-    private bool _isTree; // of agents that upstreams compute, whose tokens are all reasoning
+    private readonly HashSet<UpstreamAnswer> _upstreamAgents = []; // those whose tokens are all reasoning
     private int _threads;
     private long _reasoningTokens;
     private double _submittedMs;
@@ -215,7 +215,8 @@ internal sealed class RequestMeter
     /// <summary>Adds the answer of an upstream that is one agent of many; all it writes counts as reasoning.</summary>
     public void AddAgent(UpstreamAnswer answer)
     {
-        _isTree = true;
+        lock (_upstreams)
+            _upstreamAgents.Add(answer);
         Add(answer);
     }
 
@@ -239,12 +240,13 @@ internal sealed class RequestMeter
                     usage.ReasoningTokens += sequence.OutputTokens;
             }
 
-            foreach (UpstreamUsage relayed in Upstreams.Select(answer => answer.Usage))
+            foreach (UpstreamAnswer answer in Upstreams)
             {
+                UpstreamUsage relayed = answer.Usage;
                 usage.PromptTokens += relayed.PromptTokens;
                 usage.CachedTokens += relayed.CachedTokens;
                 usage.OutputTokens += relayed.OutputTokens;
-                usage.ReasoningTokens += _isTree ? relayed.OutputTokens : relayed.ReasoningTokens ?? 0;
+                usage.ReasoningTokens += IsAgent(answer) ? relayed.OutputTokens : relayed.ReasoningTokens ?? 0;
             }
 
             return usage;
@@ -305,6 +307,12 @@ internal sealed class RequestMeter
             lock (_upstreams)
                 return [.. _upstreams];
         }
+    }
+
+    private bool IsAgent(UpstreamAnswer answer)
+    {
+        lock (_upstreams)
+            return _upstreamAgents.Contains(answer);
     }
 
     // The record names the targets that answered, or were asked last.

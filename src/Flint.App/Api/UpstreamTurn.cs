@@ -1,6 +1,7 @@
 using Flint.App.Serving;
 using Flint.App.Upstreams;
 using Flint.Contemplate;
+using Flint.Dialects;
 using Flint.Tokens;
 
 namespace Flint.App.Api;
@@ -8,6 +9,9 @@ namespace Flint.App.Api;
 /// <summary>A turn that an upstream answers: what it is asked, and how much that may use.</summary>
 internal sealed class UpstreamTurn : ChatTurn
 {
+    // Of prompts with sub-agents: bytes of an agent's message, of an answer's token and around it, and prompts that go on from answers.
+    private const int SubagentPrompt = 4096, BytesPerResultToken = 6, AroundResult = 256, GoingOn = 2;
+
     private readonly UpstreamModel _model;
     private readonly UpstreamRequest _request;
 
@@ -20,7 +24,7 @@ internal sealed class UpstreamTurn : ChatTurn
         _request = new UpstreamRequest
         {
             Messages = UpstreamRequest.WriteMessages(request.Conversation.Messages),
-            Tools = UpstreamRequest.WriteTools(request.Conversation.Tools),
+            Tools = UpstreamRequest.WriteTools(request.Subagents is null ? request.Conversation.Tools : [.. request.Conversation.Tools, ChatSubagents.Offer()]),
             Sampling = generation.Sampling,
             Stop = generation.Stop,
             Choices = generation.Choices,
@@ -109,15 +113,51 @@ internal sealed class UpstreamTurn : ChatTurn
         Meter.SetMode(Plan.Mode, reasons: _model.Options.Reasoning != UpstreamReasoning.None, offersTools: Request.Conversation.Tools.Count > 0);
         MaxOutput = (int)await Meter.ReserveAsync(_model, _request.MostPromptTokens(_model.Options), _request.MaxTokens, _request.Choices, isElastic: Request.MaxTokens == int.MaxValue);
         IsClipped = MaxOutput < _request.MaxTokens;
-        var answer = new UpstreamAnswer(_model, _request with { MaxTokens = MaxOutput });
+        return Ask(_request with { MaxTokens = MaxOutput });
+    }
+
+    /// <summary>An answer, not begun yet, of what was reserved.</summary>
+    public UpstreamAnswer Ask(UpstreamRequest request)
+    {
+        var answer = new UpstreamAnswer(_model, request);
         Meter.Add(answer);
         return answer;
     }
 
+    /// <summary>What the model is asked to go on with.</summary>
+    /// <param name="messages">The conversation.</param>
+    /// <param name="round">How often sub-agents have answered.</param>
+    public UpstreamRequest RequestOf(IReadOnlyList<ChatMessage> messages, int round) => round == 0 ? _request : _request with
+    {
+        Messages = UpstreamRequest.WriteMessages(messages),
+        Sampling = _request.Sampling.Seed is ulong seed ? _request.Sampling.WithSeed(Subagents.SeedOf(seed, round) & int.MaxValue) : _request.Sampling,
+    };
+
+    /// <summary>The most tokens of a request's prompt.</summary>
+    public long MostPromptTokens(UpstreamRequest request) => request.MostPromptTokens(_model.Options);
+
+    /// <summary>Computes the turns of sub-agents.</summary>
+    /// <param name="prompts">What all prompts of the tree may have.</param>
+    public UpstreamSubagents Host(UpstreamPrompts prompts) => new(_model, _request, prompts) { Tell = (Meter.AddAgent, Meter.Note) };
+
+    /// <summary>Reserves what the turn and its sub-agents may use.</summary>
+    /// <returns>Tokens of all prompts, and of all that is generated.</returns>
+    /// <exception cref="ApiException">A scope of the key does not allow it.</exception>
+    /// <exception cref="FlintException">Limit: a limit does not.</exception>
+    public async Task<(long Prompts, long Tokens)> ReserveTreeAsync(SubagentOptions options)
+    {
+        Meter.SetMode(Plan.Mode, reasons: _model.Options.Reasoning != UpstreamReasoning.None, offersTools: true);
+        long own = MostPromptTokens(_request), most = _model.Options.Context ?? long.MaxValue;
+        long results = options.Agents * ((long)options.AgentTokens * BytesPerResultToken + AroundResult);
+        long prompts = own + options.Agents * Math.Min(own + SubagentPrompt, most) + GoingOn * Math.Min(own + results, most);
+        long output = Math.Min(int.MaxValue, _model.Options.MaxOutput + (long)options.Agents * options.AgentTokens), wanted = Math.Min(Request.MaxTokens, output);
+        MaxOutput = (int)await Meter.ReserveAsync(_model, prompts, wanted, 1, isElastic: Request.MaxTokens == int.MaxValue);
+        IsClipped = MaxOutput < wanted;
+        return (prompts, MaxOutput);
+    }
+
     private static void Refuse(ChatRequest request, UpstreamModel model)
     {
-        if (request.Subagents is not null)
-            throw Models.NotUpstream(model.Name, SubagentFields.Name, "runs no sub-agents");
         if (request.TopLogprobs >= 0)
             throw Models.NotUpstream(model.Name, "logprobs", "tells no log-probabilities through this server");
         if (request.Conversation.RawPrompt is not null)

@@ -8,8 +8,6 @@ namespace Flint.App.Upstreams;
 /// <summary>An agent that an upstream computes: one request, read to its end.</summary>
 internal sealed class UpstreamAgent : AgentRun
 {
-    private const int MaxRefusals = 120; // of a later agent, while all targets have as many requests as they may
-
     private readonly UpstreamAgents _host;
     private readonly UpstreamAnswer _answer;
     private readonly ContemplationOptions _options;
@@ -38,7 +36,8 @@ internal sealed class UpstreamAgent : AgentRun
     {
         try
         {
-            await BeginAsync(stop);
+            // The first agent of all is refused like any other request.
+            await (Plan.Index == 0 ? _answer.BeginAsync(_host.Tell.Note, stop) : _answer.BeginInTurnAsync(_host.Tell.Note, stop));
             await ReadAsync(tell);
         }
         catch (Exception) when (stop.IsCancellationRequested)
@@ -81,23 +80,6 @@ internal sealed class UpstreamAgent : AgentRun
             Windows = _windows,
             Confidence = _window.Count == 0 ? 0 : _window.Lowest,
         };
-    }
-
-    // The first agent of all is refused like any other request.
-    private async Task BeginAsync(CancellationToken stop)
-    {
-        for (int refusals = 0; ; refusals++)
-        {
-            try
-            {
-                await _answer.BeginAsync(_host.Tell.Note, stop);
-                return;
-            }
-            catch (FlintException busy) when (busy.Code == UpstreamFault.BusyCode && Plan.Index > 0 && refusals < MaxRefusals)
-            {
-                await Task.Delay(busy.RetryAfter ?? TimeSpan.FromSeconds(1), _host.Model.Time, stop);
-            }
-        }
     }
 
     private async Task ReadAsync(Func<ContemplationEvent, ValueTask> tell)

@@ -88,6 +88,21 @@ public sealed class ModeDialectTests
         int Count(string kind) => kinds.Count(one => one == kind);
     }
 
+    [Fact]
+    public async Task A_tree_is_the_same_beside_other_requests()
+    {
+        await using TestServer server = await TestServer.StartAsync();
+        const string asked = """{"model": "tiny:contemplating", "messages": [{"role": "user", "content": "the hello"}], "seed": 3, "include": ["contemplation"], "contemplation": {"agent_tokens": 40, "stop_error": 0, "rounds": 1, "subset": 2, "prune_percentile": 50}}""";
+        const string other = """{"model": "tiny", "messages": [{"role": "user", "content": "hello the"}], "n": 4, "max_tokens": 60, "ignore_eos": true, "seed": 5}""";
+        async Task<string> TreeAsync() => (await server.AnswerAsync(ChatRoute, asked))["contemplation"]!.ToJsonString();
+        string alone = await TreeAsync();
+        Task[] load = [.. Enumerable.Range(0, 6).Select(_ => server.AnswerAsync(ChatRoute, other))];
+        string[] beside = await Task.WhenAll(TreeAsync(), TreeAsync());
+        await Task.WhenAll(load);
+        Assert.Equal([alone, alone], beside);
+        Assert.Equal(8, ContemplationTrace.FromJson(alone).Agents.Count(agent => agent.Plan.Stage == AgentStage.Explore));
+    }
+
     [Theory]
     [MemberData(nameof(Routes))]
     public async Task A_policy_gives_a_mode_to_who_names_none(string route)

@@ -18,7 +18,6 @@ public sealed class UpstreamChatTests : IAsyncLifetime
     public ValueTask DisposeAsync() => _upstream.DisposeAsync();
 
     [Theory]
-    [InlineData("/v1/chat/completions", """{"model": "big", "messages": [{"role": "user", "content": "hi"}], "subagents": true}""", "subagents")]
     [InlineData("/v1/chat/completions", """{"model": "big", "messages": [{"role": "user", "content": "hi"}], "logprobs": true}""", "logprobs")]
     [InlineData("/v1/completions", """{"model": "big", "prompt": "hi"}""", "model")]
     [InlineData("/v1/responses", """{"model": "big", "input": "hi", "truncation": "auto"}""", "truncation")]

@@ -156,7 +156,7 @@ public sealed class ContemplationTests
             Read = events => (events.Count == 0 ? 0 : events[0].Token % 4) switch
             {
                 0 => new Draft(string.Concat(events.Select(e => e.Text)), ""), // all of it thoughts
-                1 => new Draft("", $"\ud800{{[\"\u0000{events.Count}"),
+                1 => new Draft("", $"\ud800{{[\"\u0000{(char)(97 + events.Count % 26)}"),
                 _ => new Draft("", "It is 7."),
             },
         };
