@@ -160,9 +160,9 @@ public sealed class ContemplationTests
                 _ => new Draft("", "It is 7."),
             },
         };
-        ContemplationTrace trace = await world.ThinkAsync(task, Eight with { Agents = 16, AgentTokens = 24, PrunePercentile = 0, Rounds = 1, Subset = 3 }, cancellation: Test);
+        ContemplationTrace trace = await world.ThinkAsync(task, Eight with { Agents = 32, AgentTokens = 24, PrunePercentile = 0 }, cancellation: Test);
         AgentTrace[] explorers = [.. trace.Agents.Where(a => a.Plan.Stage == AgentStage.Explore)];
-        Assert.Equal(16, explorers.Length);
+        Assert.Equal(32, explorers.Length);
         Assert.Contains(explorers, a => a.End == AgentEnd.Length);
         Assert.Contains(explorers, a => a is { End: AgentEnd.Finished, Answer: null, Reasoning.Length: > 0 });
         Assert.Contains(explorers, a => a is { End: AgentEnd.Finished, Kind: AnswerKind.Text });
