@@ -56,7 +56,8 @@ public sealed class ApiServer : IAsyncDisposable
         _app = Build(options);
 
         var running = new RunningRequests(ApiLimits.MaxConnections + ApiLimits.MaxBackground); // a connection has one at a time
-        var gate = new Gate(options.RequireKeys ? new Keys(store, time, _ledger.Writer) : null, new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), _telemetry, options.Log, time), running);
+        var metering = new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), _telemetry, options.Log, time, options.Checkers);
+        var gate = new Gate(options.RequireKeys ? new Keys(store, time, _ledger.Writer) : null, metering, running);
         var list = new Models(models, _upstreams);
         var health = new Health(models, _upstreams, _counters);
         health.Observe(_telemetry);

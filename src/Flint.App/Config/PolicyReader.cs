@@ -1,4 +1,5 @@
 using Flint.App.Policy;
+using Flint.App.Serving;
 
 namespace Flint.App.Config;
 
@@ -56,7 +57,7 @@ internal static class PolicyReader
 
         if (input.Concat(allow).Concat(output).Distinct().GroupBy(rule => rule.Name).FirstOrDefault(group => group.Count() > 1) is { } twice)
             section.Report("rules", $"two rules are named '{twice.Key}'");
-        return new PolicyRules(name) { Input = input, Allow = allow, Output = output, Bounds = ReadBounds(section) };
+        return new PolicyRules(name) { Input = input, Allow = allow, Output = output, Bounds = ReadBounds(section), Mode = section.Choice("mode", ModePlan.Names) };
     }
 
     private static TextRule? ReadRule(YamlSection section, Func<string, string> at)

@@ -13,6 +13,9 @@ internal sealed record PolicyRules(string Name)
     /// <summary>Rules that end answers or redact them.</summary>
     public IReadOnlyList<TextRule> Output { get; init; } = [];
 
+    /// <summary>The mode of chats that say nothing of thinking, by name; null for the model's own way.</summary>
+    public string? Mode { get; init; }
+
     /// <summary>What numbers are kept to.</summary>
     public Bounds Bounds { get; init; } = Bounds.None;
 }

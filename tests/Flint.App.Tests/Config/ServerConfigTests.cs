@@ -40,6 +40,8 @@ public sealed class ServerConfigTests : IDisposable
         Assert.Equal(["card-numbers", "project-names"], house.Output.Select(rule => rule.Name));
         Assert.Equal(["spoken-to"], house.Allow.Select(rule => rule.Name));
         Assert.Equal((2048, new Bound(0, 1.2f)), (house.Bounds.MaxTokens, house.Bounds.Sampling["temperature"]));
+        Assert.Equal("thinking", house.Mode);
+        Assert.Equal(["python"], config.Checkers.Keys);
         var filter = new TextFilter(house.Output, _ => { });
         Assert.Equal("[card number], ", filter.Push("1234 5678 9012 3456, Snow Owl") + filter.Finish());
         Assert.True(filter.IsDenied);
