@@ -159,7 +159,7 @@ internal sealed class RequestMeter
             RequestId = Id, Key = _key, Model = model.Name, PromptTokens = promptTokens, OutputTokens = outputTokens, Choices = choices, IsElastic = isElastic,
             Prices = (model as UpstreamModel)?.Prices ?? [],
         });
-        _reserving = Stopwatch.GetElapsedTime(begun);
+        _reserving += Stopwatch.GetElapsedTime(begun);
         Note(grant.Decision);
         TellRate("requests", grant.Requests);
         TellRate("tokens", grant.Tokens);
