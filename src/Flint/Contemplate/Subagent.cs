@@ -98,6 +98,7 @@ internal sealed class Subagent(SubagentPlan plan, Subagents.Shared shared, Subag
                 Stop = shared.Task.Stop,
                 Adapter = shared.Task.Adapter,
                 CacheSalt = shared.Task.CacheSalt,
+                Share = shared.Task.Share,
             }, stop).ConfigureAwait(false);
             if (turn == 0)
                 _promptTokens = sequence.PromptTokens;
