@@ -57,6 +57,10 @@ internal abstract class Choice(int index, Sequence sequence)
         return true;
     }
 
+    /// <summary>Has models judge what was taken, where the policy wants that; it may end the choice.</summary>
+    /// <exception cref="FlintException">Machine: it could not be judged.</exception>
+    public virtual ValueTask JudgeAsync(CancellationToken cancellation) => ValueTask.CompletedTask;
+
     /// <summary>Whether the choice has all it wants, and cancelled the rest itself.</summary>
     protected virtual bool IsComplete => false;
 

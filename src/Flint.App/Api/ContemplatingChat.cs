@@ -26,14 +26,16 @@ internal sealed class ContemplatingChat(EngineTurn turn)
         using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         ContemplationTask task = ChatContemplation.Create(
             turn.Variant, turn.Input, generation.Sampling, generation.Stop, Variety(),
-            tell: news =>
+            tell: async news =>
             {
                 Take(news);
+                await Output.JudgeAsync(cancellation);
                 if (Output.IsDenied)
-                    over.Cancel();
-                return tell(news);
+                    await over.CancelAsync();
+                await tell(news);
             },
-            draftTokens: turn.Request.Contemplation.Options.AgentTokens);
+            draftTokens: turn.Request.Contemplation.Options.AgentTokens,
+            share: turn.Meter.Share);
         ContemplationOptions options = await turn.ReserveAsync(task);
         try
         {
@@ -44,6 +46,8 @@ internal sealed class ContemplatingChat(EngineTurn turn)
             // A rule has ended the answer among the thoughts of its agents.
             Output.FinishReason = OutputFilter.FinishReason;
         }
+
+        await Output.JudgeAsync(cancellation);
     }
 
     private static void Refuse(ChatRequest request)

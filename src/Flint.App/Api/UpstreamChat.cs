@@ -31,6 +31,7 @@ internal sealed class UpstreamChat(UpstreamTurn turn)
             news.Clear();
             foreach (Choice choice in _choices)
             {
+                await choice.JudgeAsync(cancellation);
                 if (choice.Output.HasNews && !choice.HasEnded)
                     await tell(choice.Output);
             }
@@ -66,6 +67,13 @@ internal sealed class UpstreamChat(UpstreamTurn turn)
                 Cut(OutputFilter.FinishReason);
             else if (delta.Kind == ResponseDeltaKind.ToolCallEnd && !turn.Request.ParallelToolCalls)
                 Cut("tool_calls"); // one call is all that was asked for
+        }
+
+        public async ValueTask JudgeAsync(CancellationToken cancellation)
+        {
+            await Output.JudgeAsync(cancellation);
+            if (Output.IsDenied && !HasEnded)
+                Cut(OutputFilter.FinishReason);
         }
 
         private void Cut(string reason)
