@@ -105,6 +105,9 @@ internal sealed class ChatOutput(int index, OutputFilter? filter)
     /// <summary>Whether it ended with <c>length</c> because the context was full, before the most tokens asked for.</summary>
     public bool IsContextFull { get; set; }
 
+    /// <summary>Whether its time was over before it was.</summary>
+    public bool IsLate { get; set; }
+
     /// <summary>The tree it comes from, where several agents made it.</summary>
     public ContemplationTrace? Trace { get; set; }
 

@@ -127,7 +127,7 @@ internal sealed class CompletionChoice : Choice
         if (_echo is not CompletionPrompt echo)
             return;
         _text.Append(echo.Text ?? _tokenizer.Decode(_prompt));
-        if (_scores)
+        if (_scores && !IsLate) // else the prompt may not be computed
             ScorePrompt(echo);
         _offset = _text.Length;
     }

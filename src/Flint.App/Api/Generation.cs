@@ -61,6 +61,24 @@ internal static class Generation
         }
     }
 
+    /// <summary>The same within a time; once that is over, what was written until then is the answer.</summary>
+    public static async Task RunAsync<T>(IReadOnlyList<T> choices, Func<T, ValueTask> tell, TimeLimit limit)
+        where T : Choice
+    {
+        try
+        {
+            await RunAsync(choices, tell, limit.Token);
+        }
+        catch (OperationCanceledException) when (limit.HasPassed)
+        {
+            foreach (T choice in choices)
+            {
+                await choice.CutOffAsync();
+                await choice.JudgeAsync(CancellationToken.None); // what was not told is still to be judged
+            }
+        }
+    }
+
     /// <summary>Cancels what still runs and waits for its end, so that its usage is final. Needs no client.</summary>
     public static async Task CancelAsync(IReadOnlyList<Sequence> sequences)
     {

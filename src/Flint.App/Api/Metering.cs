@@ -1,6 +1,7 @@
 using Flint.App.Accounts;
 using Flint.App.Operations;
 using Flint.App.Policy;
+using Flint.App.Serving;
 
 namespace Flint.App.Api;
 
@@ -13,4 +14,7 @@ namespace Flint.App.Api;
 /// <param name="Telemetry">Their traces and metrics.</param>
 /// <param name="Log">Is told of each, and of faults.</param>
 /// <param name="Time">The clock.</param>
-internal sealed record Metering(Ledger Ledger, Reservations Reservations, ApiCounters Counters, Policies Policies, Classifier Classifier, Telemetry Telemetry, ServerLog Log, TimeProvider Time);
+/// <param name="Checkers">The commands that code of agents can be put to, by name.</param>
+internal sealed record Metering(
+    Ledger Ledger, Reservations Reservations, ApiCounters Counters, Policies Policies, Classifier Classifier, Telemetry Telemetry, ServerLog Log, TimeProvider Time,
+    IReadOnlyDictionary<string, CodeChecker> Checkers);

@@ -1,4 +1,5 @@
 using Flint.App.Policy;
+using Flint.App.Serving;
 
 namespace Flint.App.Config;
 
@@ -76,7 +77,10 @@ internal static class PolicyReader
             }
         }
 
-        return new PolicyRules(name) { Input = input, Allow = allow, Output = output, Schemas = schemas, Classifiers = classifiers, Bounds = ReadBounds(section) };
+        return new PolicyRules(name)
+        {
+            Input = input, Allow = allow, Output = output, Schemas = schemas, Classifiers = classifiers, Bounds = ReadBounds(section), Mode = section.Choice("mode", ModePlan.Names),
+        };
     }
 
     // What rules of all kinds say.

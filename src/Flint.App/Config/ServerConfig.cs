@@ -77,6 +77,9 @@ internal sealed record ServerConfig
     /// <summary>What texts of requests and answers must keep to.</summary>
     public PolicyTable Policies { get; init; } = PolicyTable.Empty;
 
+    /// <summary>The commands that code of agents can be put to, by name.</summary>
+    public IReadOnlyDictionary<string, CodeChecker> Checkers { get; init; } = new Dictionary<string, CodeChecker>();
+
     /// <summary>Reads a file.</summary>
     /// <exception cref="FlintException">Caller: something in it is wrong; the message names the line.</exception>
     public static ServerConfig Load(string path)
@@ -188,7 +191,22 @@ internal sealed record ServerConfig
             Prices = ReadPrices(root),
             Limits = ReadLimits(root),
             Policies = PolicyReader.Read(root, At),
+            Checkers = ReadCheckers(root),
         };
+    }
+
+    private static Dictionary<string, CodeChecker> ReadCheckers(YamlSection root)
+    {
+        var checkers = new Dictionary<string, CodeChecker>(StringComparer.Ordinal);
+        foreach ((string name, YamlSection section) in root.Named("checkers"))
+        {
+            IReadOnlyList<string> command = section.Texts("command") ?? [];
+            var limit = TimeSpan.FromSeconds(section.Integer("seconds", 10, 1, CodeChecker.MaxSeconds));
+            if (section.Make("command", () => new CodeChecker(command, limit)) is { } checker)
+                checkers[name] = checker;
+        }
+
+        return checkers;
     }
 
     private static TelemetryOptions ReadTelemetry(YamlSection root)

@@ -19,6 +19,9 @@ internal sealed record PolicyRules(string Name)
     /// <summary>Rules that have a model judge texts.</summary>
     public IReadOnlyList<ClassifierRule> Classifiers { get; init; } = [];
 
+    /// <summary>The mode of chats that say nothing of thinking, by name; null for the model's own way.</summary>
+    public string? Mode { get; init; }
+
     /// <summary>What numbers are kept to.</summary>
     public Bounds Bounds { get; init; } = Bounds.None;
 

@@ -41,6 +41,13 @@ public sealed class ContemplationTask
     /// </summary>
     public Func<IReadOnlyList<Draft>, int[]?>? Synthesize { get; init; }
 
+    /// <summary>
+    /// Puts the answer of an agent that has finished to a check, such as tests of code; null where answers are compared by what they say.
+    /// Answers that fail have no vote, and exploring stops early with the first wave in which one passes. Called side by side; what it
+    /// throws ends the contemplation. The tree is as repeatable as the check is.
+    /// </summary>
+    public Func<Draft, CancellationToken, Task<bool>>? Check { get; init; }
+
     /// <summary>How tokens are drawn, but for temperature and seed.</summary>
     public SamplingOptions Sampling { get; init; } = new();
 
@@ -124,6 +131,12 @@ public readonly struct ContemplationEvent
 
     /// <summary>With <see cref="ContemplationEventKind.AgentWrote"/>, what it wrote.</summary>
     public TokenEvent Token { get; init; }
+
+    /// <summary>
+    /// With <see cref="ContemplationEventKind.AgentWrote"/>, whether that is a thought, where the agent's host has read it out of its chat
+    /// format; null where that is left to whoever is told.
+    /// </summary>
+    public bool? IsThought { get; init; }
 
     /// <summary>With <see cref="ContemplationEventKind.AgentEnded"/>, all of it.</summary>
     public AgentTrace? Trace { get; init; }

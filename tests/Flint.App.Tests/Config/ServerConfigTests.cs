@@ -40,6 +40,8 @@ public sealed class ServerConfigTests : IDisposable
         Assert.Equal(["card-numbers", "project-names"], house.Output.Select(rule => rule.Name));
         Assert.Equal(["spoken-to"], house.Allow.Select(rule => rule.Name));
         Assert.Equal((2048, new Bound(0, 1.2f)), (house.Bounds.MaxTokens, house.Bounds.Sampling["temperature"]));
+        Assert.Equal("thinking", house.Mode);
+        Assert.Equal(["python"], config.Checkers.Keys);
         PolicyRules forms = config.Policies.Named["forms"];
         Assert.Equal([(false, true, false), (true, true, true)], forms.Schemas.Select(rule => (rule.OnInput, rule.OnOutput, rule.OnArguments)));
         Assert.Equal(["pay"], forms.Schemas[1].Functions);
