@@ -303,7 +303,9 @@ internal static class Migrations
         CREATE INDEX responses_key ON responses (key_id, created, bytes);
         CREATE INDEX responses_expires ON responses (expires);
         """, FirstOfPostgres),
-        // 5: a number that changes whenever what is known of a key may have: of a key made anew, nothing is known. Reservations are few,
+        // 5: weights of owners.
+        new("ALTER TABLE limits ADD COLUMN weight INTEGER", "ALTER TABLE limits ADD COLUMN weight BIGINT"),
+        // 6: a number that changes whenever what is known of a key may have: of a key made anew, nothing is known. Reservations are few,
         // and looked for by their process when one has died: an index would cost every request more than it saves.
         new("""
         DROP INDEX reservations_node;

@@ -130,7 +130,7 @@ public sealed class Reservations : IAsyncDisposable
         List<Spending> spent = spending.Value;
         windows = windows.Max(new Windows(Latest(Spending.Minute), Latest(Spending.Day), Latest(Spending.Month)));
         var assessment = new Assessment(demand, Dearest(), limits, spent, windows, now);
-        Grant answer = GrantOf(assessment);
+        Grant answer = GrantOf(assessment) with { Weight = Limits.WeightOf(limits, owners) };
         if (assessment.Refusal is not null)
             return answer;
         store.Change(

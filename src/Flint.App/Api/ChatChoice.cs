@@ -112,19 +112,32 @@ internal sealed class ChatChoice : Choice
             if (!_hidesReasoning)
                 Output.Add(new ResponseDelta(ResponseDeltaKind.Reasoning, thoughts));
             if (Output.IsDenied)
-            {
-                _waits = false;
-                _isComplete = true;
-                await _spawning.LeaveAsync();
-                End("stop");
-            }
-
+                await EndWaitAsync();
             return true;
         }
 
         _waits = false;
         await GoOnAsync(cancellation);
         return true;
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask JudgeAsync(CancellationToken cancellation)
+    {
+        await Output.JudgeAsync(cancellation);
+        if (FinishReason is not null)
+        {
+            FinishReason = Output.FinishReason;
+        }
+        else if (Output.IsDenied && _waits)
+        {
+            await EndWaitAsync();
+        }
+        else if (Output.IsDenied && !_isComplete)
+        {
+            _isComplete = true;
+            Sequence.Cancel();
+        }
     }
 
     /// <summary>Ends sub-agents that still run and waits for their end, so that their usage is final.</summary>
@@ -252,6 +265,15 @@ internal sealed class ChatChoice : Choice
         _granted = granted;
         Sequence = await _spawning.SubmitAsync(_turn.NewRequest(prompt.Ids, granted, 1, _turn.SamplingOf(0, Index, _spawning.Rounds)), cancellation);
         Begin(prompt);
+    }
+
+    // A rule has ended the answer while it waits for sub-agents.
+    private async Task EndWaitAsync()
+    {
+        _waits = false;
+        _isComplete = true;
+        await _spawning!.LeaveAsync();
+        End("stop");
     }
 
     private Sequence? CloseThoughts()

@@ -64,6 +64,10 @@ internal abstract class Choice(int index, Sequence sequence)
         return true;
     }
 
+    /// <summary>Has models judge what was taken, where the policy wants that; it may end the choice.</summary>
+    /// <exception cref="FlintException">Machine: it could not be judged.</exception>
+    public virtual ValueTask JudgeAsync(CancellationToken cancellation) => ValueTask.CompletedTask;
+
     /// <summary>Ends it where it is, as its time is over, and takes what was written until then. Needs no client.</summary>
     public virtual async Task CutOffAsync()
     {

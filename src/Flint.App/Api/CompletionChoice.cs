@@ -62,6 +62,19 @@ internal sealed class CompletionChoice : Choice
     }
 
     /// <inheritdoc/>
+    public override async ValueTask JudgeAsync(CancellationToken cancellation)
+    {
+        if (_filter is not { Waits: true })
+            return;
+        await _filter.JudgeAsync(_passed, cancellation);
+        AppendPassed();
+        if (FinishReason is null && IsComplete)
+            Sequence.Cancel();
+        else if (IsComplete)
+            FinishReason = OutputFilter.FinishReason;
+    }
+
+    /// <inheritdoc/>
     protected override bool IsComplete => _filter is { IsDenied: true };
 
     /// <inheritdoc/>

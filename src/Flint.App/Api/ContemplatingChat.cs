@@ -25,12 +25,13 @@ internal abstract class ContemplatingChat(ChatTurn turn, AgentScript script)
         try
         {
             Conclude(await ThinkAsync(
-                news =>
+                async news =>
                 {
                     Take(news);
+                    await Output.JudgeAsync(cancellation);
                     if (Output.IsDenied)
-                        over.Cancel();
-                    return tell(news);
+                        await over.CancelAsync();
+                    await tell(news);
                 },
                 over.Token));
         }
@@ -39,6 +40,8 @@ internal abstract class ContemplatingChat(ChatTurn turn, AgentScript script)
             // A rule has ended the answer among the thoughts of its agents.
             Output.FinishReason = OutputFilter.FinishReason;
         }
+
+        await Output.JudgeAsync(cancellation);
     }
 
     /// <summary>Reserves what the tree may use, and has its agents think and agree.</summary>

@@ -137,6 +137,7 @@ internal sealed class EngineTurn : ChatTurn
         IgnoreEos = Request.Generation.IgnoreEos,
         TopLogprobs = Request.TopLogprobs,
         Samples = samples,
+        Share = Meter.Share,
     };
 
     /// <summary>The most tokens of a sub-agent's prompt.</summary>

@@ -17,6 +17,7 @@ internal static class Generation
         {
             while (await choices[0].ReadAsync(cancellation))
             {
+                await choices[0].JudgeAsync(cancellation);
                 if (choices[0].HasNews)
                     await tell(choices[0]);
             }
@@ -38,6 +39,7 @@ internal static class Generation
             {
                 while (await choice.ReadAsync(failed.Token))
                 {
+                    await choice.JudgeAsync(failed.Token);
                     if (!choice.HasNews)
                         continue;
                     await turn.WaitAsync(failed.Token);
@@ -70,7 +72,10 @@ internal static class Generation
         catch (OperationCanceledException) when (limit.HasPassed)
         {
             foreach (T choice in choices)
+            {
                 await choice.CutOffAsync();
+                await choice.JudgeAsync(CancellationToken.None); // what was not told is still to be judged
+            }
         }
     }
 

@@ -66,6 +66,7 @@ internal sealed class OpenAiCompletions(Models models)
                 TopLogprobs = request.Logprobs,
                 PromptLogprobs = request.Echo && scores,
                 Samples = request.Generation.Choices,
+                Share = meter.Share,
             });
             meter.Add(first.Samples);
             foreach (Sequence sample in first.Samples)

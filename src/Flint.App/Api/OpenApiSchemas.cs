@@ -28,7 +28,7 @@ internal static class OpenApiSchemas
     private static readonly string[] OwnedLimits =
     [
         "requests_per_minute integer|null", "tokens_per_minute integer|null", "concurrent_requests integer|null", "daily_tokens integer|null", "monthly_tokens integer|null",
-        "daily_cost number|string|null", "monthly_cost number|string|null",
+        "daily_cost number|string|null", "monthly_cost number|string|null", "weight integer|null",
     ];
 
     private static readonly string[] KeyFields =

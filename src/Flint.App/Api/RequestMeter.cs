@@ -32,6 +32,8 @@ internal sealed class RequestMeter
     private readonly List<string> _decisions = [];
     private readonly PolicyRules? _rules;
     private readonly bool _hasRules;
+    private readonly CancellationToken _left; // the caller has
+    private IReadOnlyList<InputText>? _unjudged;
     private readonly TimeSpan _entry;
     private TimeSpan _reserving;
     private Reservation? _reservation;
@@ -55,6 +57,7 @@ internal sealed class RequestMeter
         _route = route;
         _key = key;
         _headers = context.Response.Headers;
+        _left = context.RequestAborted;
         _span = metering.Telemetry.Begin(route.Operation, route.Path, context.Request.Headers.TraceParent, context.Request.Headers.TraceState);
         _start = start;
         _hasRules = metering.Policies.TryFind(key?.Scopes.Policy, out _rules);
@@ -63,11 +66,15 @@ internal sealed class RequestMeter
             RequestId = id, Endpoint = route.Path, Dialect = route.Dialect, Started = metering.Time.GetUtcNow().ToUnixTimeMilliseconds(),
             KeyId = key?.Id, ProjectId = key?.ProjectId, OrganizationId = key?.OrganizationId,
         };
+        Share = new EngineShare(key?.Id ?? 0);
         _entry = Stopwatch.GetElapsedTime(start);
     }
 
     /// <summary>The meter of a request to a metered route.</summary>
     public static RequestMeter Of(HttpContext context) => context.Features.GetRequiredFeature<RequestMeter>();
+
+    /// <summary>Whose its sequences are to an engine: the key's, with the weight that it has when what it may use is set aside.</summary>
+    public EngineShare Share { get; }
 
     /// <summary>The id its response carries.</summary>
     public string Id => _record.RequestId;
@@ -85,6 +92,9 @@ internal sealed class RequestMeter
 
     /// <summary>Where faults are told.</summary>
     public ServerLog Log => _metering.Log;
+
+    /// <summary>Asks models about texts.</summary>
+    public Classifier Classifier => _metering.Classifier;
 
     /// <summary>Counts tokens of reasoning.</summary>
     public void CountReasoning(long tokens = 1) => Interlocked.Add(ref _reasoningTokens, tokens);
@@ -111,6 +121,10 @@ internal sealed class RequestMeter
     /// <summary>The policy that the request and its answer must keep to, as it was when the request came; null for none.</summary>
     /// <exception cref="ApiException">The key names one that this server does not have.</exception>
     public PolicyRules? Rules => _hasRules ? _rules : throw RefusePolicy();
+
+    /// <summary>Has models judge texts of the request before its answer is computed, once what that may use is set aside.</summary>
+    /// <param name="texts">The texts; those of a request that is read again, shortened, are among those of its first reading.</param>
+    public void Judge(IReadOnlyList<InputText> texts) => _unjudged ??= texts;
 
     /// <summary>Notes what was decided about the request, for its record: never its text.</summary>
     public void Note(string decision)
@@ -171,6 +185,9 @@ internal sealed class RequestMeter
         }
 
         _reservation = grant.Reservation!;
+        Share.Weight = grant.Weight;
+        if (_unjudged is not null)
+            await Classifier.JudgeAsync(_rules!.Classifiers.Where(rule => rule.OnInput), _unjudged, this, _left);
         return _reservation.OutputTokens;
     }
 

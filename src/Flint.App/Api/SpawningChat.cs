@@ -44,7 +44,7 @@ internal sealed class SpawningChat
         Conversation = turn.Input;
         _options = turn.Request.Subagents! with { PromptTokens = turn.SubagentPromptTokens };
         GenerationFields generation = turn.Request.Generation;
-        SubagentTask task = ChatSubagents.Create(turn.Variant, turn.Input, turn.Render, generation.Sampling, generation.Stop, TellAsync);
+        SubagentTask task = ChatSubagents.Create(turn.Variant, turn.Input, turn.Render, generation.Sampling, generation.Stop, TellAsync, turn.Meter.Share);
         _agents = new Subagents(turn.Model.Engine, task, _options, tokens);
     }
 

@@ -41,7 +41,7 @@ internal sealed class UpstreamChat
                 if (!begun)
                     await begin();
                 begun = true;
-                await ReadAsync(answer, tell);
+                await ReadAsync(answer, tell, limit.Token);
                 UpstreamAnswer last = answer;
                 answer = null;
                 await last.DisposeAsync();
@@ -56,7 +56,10 @@ internal sealed class UpstreamChat
             if (!begun)
                 await begin();
             foreach (Choice choice in _choices)
+            {
                 choice.CutOff();
+                await choice.JudgeAsync(CancellationToken.None); // what was not told is still to be judged
+            }
         }
         finally
         {
@@ -67,7 +70,7 @@ internal sealed class UpstreamChat
         }
     }
 
-    private async Task ReadAsync(UpstreamAnswer answer, Func<ChatOutput, ValueTask> tell)
+    private async Task ReadAsync(UpstreamAnswer answer, Func<ChatOutput, ValueTask> tell, CancellationToken cancellation)
     {
         var news = new List<UpstreamNews>();
 
@@ -79,6 +82,7 @@ internal sealed class UpstreamChat
             news.Clear();
             foreach (Choice choice in _choices)
             {
+                await choice.JudgeAsync(cancellation);
                 if (choice.Output.HasNews && !choice.HasEnded)
                     await tell(choice.Output);
             }
@@ -91,11 +95,12 @@ internal sealed class UpstreamChat
     {
         spawning.Settle(last);
         Choice choice = _choices[0];
-        if (!choice.Waits)
+        if (!choice.Waits || choice.HasEnded)
             return null;
         while (await spawning.Chat.ReadAsync(cancellation) is { } thoughts)
         {
             choice.Think(thoughts);
+            await choice.JudgeAsync(cancellation);
             if (choice.HasEnded)
             {
                 await spawning.Chat.LeaveAsync();
@@ -108,6 +113,7 @@ internal sealed class UpstreamChat
 
         UpstreamAnswer? next = spawning.Ask();
         choice.GoOn(hasRoom: next is not null);
+        await choice.JudgeAsync(cancellation);
         return next;
     }
 
@@ -158,6 +164,13 @@ internal sealed class UpstreamChat
                 Cut(OutputFilter.FinishReason);
             else if (delta.Kind == ResponseDeltaKind.ToolCallEnd && !turn.Request.ParallelToolCalls)
                 Cut("tool_calls"); // one call is all that was asked for
+        }
+
+        public async ValueTask JudgeAsync(CancellationToken cancellation)
+        {
+            await Output.JudgeAsync(cancellation);
+            if (Output.IsDenied && !HasEnded)
+                Cut(OutputFilter.FinishReason);
         }
 
         /// <summary>Takes what sub-agents think.</summary>

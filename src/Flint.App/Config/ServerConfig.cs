@@ -144,6 +144,19 @@ internal sealed record ServerConfig
         upstreams.Replace(prepared);
     }
 
+    /// <summary>Checks that the models are there which classifiers of its policies name.</summary>
+    /// <param name="own">The names of the server's own models and their adapters.</param>
+    /// <exception cref="FlintException">Caller: one is not.</exception>
+    public void CheckClassifiers(IEnumerable<string> own)
+    {
+        HashSet<string> known = [.. own, .. Upstreams.Select(upstream => upstream.Name)];
+        foreach (PolicyRules policy in Policies.Named.Values)
+        {
+            if (policy.Classifiers.FirstOrDefault(rule => !known.Contains(rule.Model)) is { } lost)
+                throw FlintException.Caller("model_not_found", $"The rule '{lost.Name}' of the policy '{policy.Name}' asks the model '{lost.Model}', which is not served; served are {string.Join(", ", known.Order(StringComparer.Ordinal))}.");
+        }
+    }
+
     private static ServerConfig Read(YamlSection root, string path)
     {
         string home = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
@@ -299,6 +312,7 @@ internal sealed record ServerConfig
             MonthlyTokens = ReadLimit(entry.Section, "monthly_tokens"),
             DailyCost = ReadMoney(entry.Section, "daily_cost"),
             MonthlyCost = ReadMoney(entry.Section, "monthly_cost"),
+            Weight = entry.Section.OptionalInteger("weight", 1, Accounts.Limits.MaxWeight),
         })),
     ];
 

@@ -39,10 +39,11 @@ public static class ChatContemplation
     /// <param name="tell">Told what happens; null for nobody.</param>
     /// <param name="check">Puts answers to a check; null for none.</param>
     /// <param name="draftTokens">The most tokens of a draft, so that a prompt that shows drafts keeps to <see cref="Most"/>; 0 for no limit.</param>
+    /// <param name="share">Whose the agents are; null for nobody's in particular.</param>
     public static ContemplationTask Create(
         ModelVariant variant, TemplateInput input, SamplingOptions sampling, IReadOnlyList<string> stop, AgentVariety? variety = null,
         Calibration? calibration = null, Func<ContemplationEvent, ValueTask>? tell = null, int draftTokens = 0,
-        Func<Draft, CancellationToken, Task<bool>>? check = null)
+        EngineShare? share = null, Func<Draft, CancellationToken, Task<bool>>? check = null)
     {
         ServedModel model = variant.Model;
         ChatPrompt prompt = model.Encode(input);
@@ -61,6 +62,7 @@ public static class ChatContemplation
             Adapter = variant.Adapter,
             Calibration = calibration ?? (variant.Adapter is null && views.Count == 0 ? model.Calibration : null),
             Model = variant.Name,
+            Share = share ?? EngineShare.Common,
             Tell = tell,
         };
 

@@ -97,8 +97,11 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes, boo
             throw Wrong("sent an event that is no object");
         if (TryGet(chunk, "error", out _) || (TryGet(chunk, "object", out JsonElement type) && type.ValueKind == JsonValueKind.String && type.ValueEquals("error")))
             throw Wrong("told of an error in the midst of its answer");
+        bool isTimed = TryGet(chunk, "timings", out JsonElement timings);
         if (TryGet(chunk, "usage", out JsonElement usage))
-            Reported = ReadUsage(usage);
+            Reported = ReadUsage(usage, timings);
+        else if (isTimed && Measured(timings, "predicted_n") is long predicted)
+            Reported = new UpstreamUsage((Measured(timings, "cache_n") ?? 0) + (Measured(timings, "prompt_n") ?? 0), Measured(timings, "cache_n") ?? 0, predicted, null);
         if (!TryGet(chunk, "choices", out JsonElement list))
             return;
         foreach (JsonElement one in Array(list).EnumerateArray())
@@ -144,7 +147,7 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes, boo
     {
         if (delta.ValueKind != JsonValueKind.Object)
             throw Wrong("sent a delta that is no object");
-        Say(turn, ResponseDeltaKind.Reasoning, Text(delta, "reasoning_content") ?? Text(delta, "reasoning"));
+        Say(turn, ResponseDeltaKind.Reasoning, Text(delta, "reasoning_content") is { Length: > 0 } thoughts ? thoughts : Text(delta, "reasoning"));
         Say(turn, ResponseDeltaKind.Content, Text(delta, "content"));
         Say(turn, ResponseDeltaKind.Content, Text(delta, "refusal"));
         if (!TryGet(delta, "tool_calls", out JsonElement calls))
@@ -234,16 +237,22 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes, boo
         turn.Into.Add(new UpstreamNews(turn.Choice, new ResponseDelta(ResponseDeltaKind.ToolCallEnd, "", turn.State.Calls.Count - 1)));
     }
 
-    private UpstreamUsage ReadUsage(JsonElement usage)
+    // Tokens of thoughts are told among the details, or beside them; some servers tell that there were none, and sent thoughts. Of
+    // cached ones llama-server tells in its timings, which count the rest of the prompt beside them.
+    private UpstreamUsage ReadUsage(JsonElement usage, JsonElement timings)
     {
         if (usage.ValueKind != JsonValueKind.Object)
             throw Wrong("sent a usage that is no object");
+        long? cached = TryGet(usage, "prompt_tokens_details", out JsonElement prompt) ? Count(prompt, "cached_tokens") : null;
+        long? thoughts = (TryGet(usage, "completion_tokens_details", out JsonElement output) ? Count(output, "reasoning_tokens") : null) ?? Count(usage, "reasoning_tokens");
         return new UpstreamUsage(
-            Count(usage, "prompt_tokens") ?? 0,
-            TryGet(usage, "prompt_tokens_details", out JsonElement prompt) ? Count(prompt, "cached_tokens") ?? 0 : 0,
-            Count(usage, "completion_tokens") ?? 0,
-            TryGet(usage, "completion_tokens_details", out JsonElement output) ? Count(output, "reasoning_tokens") : null);
+            Count(usage, "prompt_tokens") ?? 0, cached ?? Measured(timings, "cache_n") ?? 0, Count(usage, "completion_tokens") ?? 0,
+            thoughts == 0 && ReasoningBytes > 0 ? null : thoughts);
     }
+
+    // What was not measured is negative there.
+    private static long? Measured(JsonElement timings, string name) =>
+        TryGet(timings, name, out JsonElement value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) && number >= 0 ? number : null;
 
     private long? Count(JsonElement map, string name) => TryGet(map, name, out JsonElement value) ? Number(value) : null;
 

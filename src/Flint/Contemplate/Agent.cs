@@ -43,6 +43,7 @@ internal sealed class Agent : AgentRun
             Floor = plan.Floor is { } least ? new ConfidenceFloor(options.Window, options.ConfidenceTop, least) : null,
             Adapter = task.AdapterOf(plan),
             CacheSalt = task.CacheSalt,
+            Share = task.Share,
         });
         return new Agent(plan, sequence, task, options);
     }

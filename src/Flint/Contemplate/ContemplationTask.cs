@@ -60,6 +60,9 @@ public sealed class ContemplationTask
     /// <summary>The tenant whose prefixes may be reused.</summary>
     public ulong CacheSalt { get; init; }
 
+    /// <summary>Whose the agents are among those who share the engine.</summary>
+    public EngineShare Share { get; init; } = EngineShare.Common;
+
     /// <summary>What agreement has meant for this model so far; null where that was not measured.</summary>
     public Calibration? Calibration { get; init; }
 

@@ -62,6 +62,7 @@ internal sealed class EngineSubagents(Engine.Engine engine, SubagentTask task, T
                 Stop = task.Stop,
                 Adapter = task.Adapter,
                 CacheSalt = task.CacheSalt,
+                Share = task.Share,
             }, stop).ConfigureAwait(false),
         talk);
 
