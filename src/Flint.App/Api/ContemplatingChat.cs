@@ -33,7 +33,8 @@ internal sealed class ContemplatingChat(EngineTurn turn)
                     over.Cancel();
                 return tell(news);
             },
-            draftTokens: turn.Request.Contemplation.Options.AgentTokens);
+            draftTokens: turn.Request.Contemplation.Options.AgentTokens,
+            grammar: turn.Grammar);
         ContemplationOptions options = await turn.ReserveAsync(task);
         try
         {

@@ -133,7 +133,7 @@ internal sealed class SpawningChat
     /// <summary>Hands the model's next turn to the engine.</summary>
     public async Task<Sequence> SubmitAsync(int[] prompt, int maxTokens, int choice, CancellationToken cancellation)
     {
-        Sequence next = await _agents.SubmitAsync(_turn.NewRequest(prompt, maxTokens, 1, _turn.SamplingOf(0, choice, Rounds)), cancellation);
+        Sequence next = await _agents.SubmitAsync(_turn.NewRequest(prompt, maxTokens, 1, _turn.SamplingOf(0, choice, Rounds), written: 0), cancellation);
         _turn.Meter.AddSharing(next);
         return next;
     }
