@@ -3,6 +3,7 @@
 # Needs the .NET 10 SDK; with node and npm present the client tests in JavaScript run too, with PostgreSQL's server those of
 # several nodes. As root of a Debian-like system it installs that server where it is absent.
 # Arguments go to both test executables (for example --filter-namespace 'Flint.Tests.Tokens').
+# What the tests' own servers log is kept out of the output, and shown only of a run that breaks off. What failed is shown once more at the end.
 # The last line is always "N passed, N failed, N skipped"; the exit code is 0 only if tests ran and none failed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
@@ -67,19 +68,27 @@ count() { # the figure named $2 in the run summary of log $1
 for name in Flint.Tests Flint.App.Tests; do
   echo "== $name"
   log="$results/$name.log"
-  dotnet "tests/$name/bin/Release/net10.0/$name.dll" --no-ansi --no-progress --results-directory "$results/$name" "$@" </dev/null 2>&1 | tee "$log"
+  errors="$results/$name.errors"
+  dotnet "tests/$name/bin/Release/net10.0/$name.dll" --no-ansi --no-progress --results-directory "$results/$name" "$@" </dev/null 2>"$errors" | tee "$log"
   code=${PIPESTATUS[0]}
   passed=$((passed + $(count "$log" succeeded)))
   skipped=$((skipped + $(count "$log" skipped)))
   bad=$(count "$log" failed)
   failed=$((failed + bad))
   if ! grep -q '^Test run summary:' "$log"; then
+    tail -n 60 "$errors"
     fault "$name ended without a summary (exit code $code)"
   elif [[ $code -ne 0 && $bad -eq 0 && ! ($code -eq 8 && $# -gt 0) ]]; then # 8: the filter given matches nothing here
+    tail -n 60 "$errors"
     fault "$name exited with code $code"
   fi
 done
 
+if [[ $failed -gt 0 ]]; then
+  echo "== failed, once more"
+  # What the reporter says of a test is set in under its name.
+  awk '/^failed / { on = 1; print; next } /^[^ ]/ { on = 0 } on' "$results"/*.Tests.log
+fi
 if [[ $skipped -gt 0 ]]; then
   echo "== skipped, with the reason"
   # The reporter puts the reason on the line after the name.

@@ -12,6 +12,8 @@ internal static class TinyModel
     internal const string ChatMl =
         "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
+    private const int End = 2, TurnEnd = 260;
+
     private static readonly string[] Words =
     [
         "\u2581", "e", "t", "a", "o", "n", "i", "s", "r", "h", "l", "d", "u", "c", "m", "\u2581t", "he", "\u2581the", "in", "\u2581a", "er", "\u2581hello", "hello",
@@ -25,7 +27,8 @@ internal static class TinyModel
     /// <param name="template">The chat template; null for a model without one.</param>
     /// <param name="seed">Of the weights.</param>
     /// <param name="pooling">The number of its pooling; null for none in the file.</param>
-    internal static void Write(string path, string? template = ChatMl, int seed = 1, uint? pooling = null)
+    /// <param name="ends">Whether an answer may end; where not, the likeliest token is never one that ends it.</param>
+    internal static void Write(string path, string? template = ChatMl, int seed = 1, uint? pooling = null, bool ends = true)
     {
         using var writer = new GgufWriter(File.Create(path));
         writer.Add("general.architecture", "llama");
@@ -58,10 +61,14 @@ internal static class TinyModel
         foreach (var (name, shape) in tensors) writer.AddTensor(name, WeightType.F32, shape);
         writer.WriteHeader();
         var random = new Random(seed);
-        foreach (var (_, shape) in tensors)
+        foreach (var (name, shape) in tensors)
         {
             var values = new float[shape.Aggregate(1L, (a, b) => a * b)];
             for (int i = 0; i < values.Length; i++) values[i] = shape.Length == 1 ? 1 : (random.NextSingle() - 0.5f) * 0.6f;
+            if (!ends && name == "output.weight")
+            {
+                foreach (int id in (int[])[End, TurnEnd]) values.AsSpan(id * Width, Width).Clear(); // of 280 others one is above zero
+            }
             writer.WriteData(MemoryMarshal.AsBytes<float>(values));
         }
         writer.Finish();
@@ -78,7 +85,7 @@ internal static class TinyModel
         writer.Add("tokenizer.ggml.scores", (float[])[.. Enumerable.Repeat(0f, 261), .. Enumerable.Range(0, Words.Length).Select(i => -1f - i)]);
         writer.Add("tokenizer.ggml.token_type", types);
         writer.Add("tokenizer.ggml.bos_token_id", 1u);
-        writer.Add("tokenizer.ggml.eos_token_id", template is null ? 2u : 260u);
+        writer.Add("tokenizer.ggml.eos_token_id", (uint)(template is null ? End : TurnEnd));
         writer.Add("tokenizer.ggml.unknown_token_id", 0u);
         writer.Add("tokenizer.ggml.add_bos_token", template is null);
         writer.Add("tokenizer.ggml.add_eos_token", false);

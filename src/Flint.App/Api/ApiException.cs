@@ -100,6 +100,17 @@ internal sealed class ApiException : Exception
         }
     }
 
+    /// <summary>
+    /// A failure as whoever runs the server reads it: what is broken elsewhere, and may befall every request of a minute, in a line with
+    /// its cause; our own faults whole.
+    /// </summary>
+    public static string Describe(Exception error)
+    {
+        if (From(error, null).Status == StatusCodes.Status500InternalServerError)
+            return error.ToString();
+        return error.InnerException is { } cause && !error.Message.Contains(cause.Message, StringComparison.Ordinal) ? $"{error.Message} {cause.Message}" : error.Message;
+    }
+
     /// <summary>413: the body is over its limit.</summary>
     public static ApiException TooLarge() =>
         Request(StatusCodes.Status413PayloadTooLarge, "request_too_large", $"The request body is larger than the limit of {ApiLimits.MaxBodyBytes} bytes.");

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Net;
 using System.Security.Cryptography;
 using Flint.App.Accounts;
-using Flint.App.Upstreams;
 using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
@@ -95,7 +94,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
     private async Task FailAsync(HttpContext context, string id, RequestMeter? meter, ErrorShape shape, ApiException failure, Exception error)
     {
         if (failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
-            metering.Log.Fail("request_failed", $"{context.Request.Method} {context.Request.Path}: {UpstreamFault.Describe(error)}", id);
+            metering.Log.Fail("request_failed", $"{context.Request.Method} {context.Request.Path}: {ApiException.Describe(error)}", id);
         if (failure.Code == "server_stopping" && !context.Response.HasStarted)
             context.Response.Headers.Connection = "close"; // the next request finds another server
         if (meter is not null)

@@ -3,7 +3,6 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
 using Flint.App.Serving;
-using Flint.App.Upstreams;
 using Flint.Dialects;
 using Microsoft.AspNetCore.Http;
 
@@ -114,7 +113,7 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
         bool isCancelled = error is OperationCanceledException;
         var failure = ApiException.From(error, "input");
         if (!isCancelled && failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
-            turn.Meter.Log.Fail("request_failed", $"The response failed: {UpstreamFault.Describe(error)}", turn.Meter.Id);
+            turn.Meter.Log.Fail("request_failed", $"The response failed: {ApiException.Describe(error)}", turn.Meter.Id);
         await Gate.SettleQuietlyAsync(turn.Meter, isCancelled ? Gate.ClientClosedRequest : failure.Status, isCancelled ? "cancelled" : failure.Code ?? failure.Type);
         using var stream = new EventStream(context, begun: true);
         teller.Fail(stream, isCancelled ? null : failure);

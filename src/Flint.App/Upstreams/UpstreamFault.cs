@@ -39,10 +39,6 @@ internal static class UpstreamFault
     public static FlintException Refused(string why) =>
         FlintException.Caller(RefusedCode, $"The upstream refused the request: {why}");
 
-    /// <summary>A failure as whoever runs the server reads it: an upstream's in a line, with its cause; any other whole.</summary>
-    public static string Describe(Exception error) => error is not FlintException { Code: UnavailableCode or TimeoutCode or FailedCode }
-        ? error.ToString() : error.InnerException is { } cause ? $"{error.Message} {cause.Message}" : error.Message;
-
     /// <summary>There is no room.</summary>
     public static FlintException Busy(string model) =>
         new(FaultSide.Limit, BusyCode, $"All upstreams of the model '{model}' have as many requests as they may. Please try again in a moment.") { RetryAfter = Soon };

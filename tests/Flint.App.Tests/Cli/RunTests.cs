@@ -120,8 +120,10 @@ public sealed class RunTests : IDisposable
     public async Task Ctrl_c_stops_the_answer_and_not_the_chat()
     {
         if (OperatingSystem.IsWindows()) Assert.Skip("signals are sent with kill");
+        string model = Path.Combine(_folder, "endless.gguf");
+        TinyModel.Write(model, ends: false);
         var start = new ProcessStartInfo("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in new[] { Path.Combine(AppContext.BaseDirectory, "flint.dll"), "run", Model(), "--temperature", "0", "--ctx", "200000", "--threads", "1" })
+        foreach (string argument in new[] { Path.Combine(AppContext.BaseDirectory, "flint.dll"), "run", model, "--temperature", "0", "--ctx", "200000", "--threads", "1" })
             start.ArgumentList.Add(argument);
         using Process child = Process.Start(start)!;
         Task<string> errors = child.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
