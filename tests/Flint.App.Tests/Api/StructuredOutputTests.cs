@@ -86,11 +86,11 @@ public sealed class StructuredOutputTests(StructuredOutputTests.Servers servers)
     }
 
     [Theory]
-    [InlineData("/v1/responses", "\"text\": {\"format\": {\"type\": \"json_schema\", \"name\": \"a\", \"schema\": SCHEMA}}, \"max_output_tokens\": 2000, \"input\": \"How many?\"")]
-    [InlineData("/v1/messages", "\"output_config\": {\"format\": {\"type\": \"json_schema\", \"schema\": SCHEMA}}, \"max_tokens\": 2000, " + Messages)]
-    [InlineData("/api/chat", "\"format\": SCHEMA, \"options\": {\"num_predict\": 2000}, \"stream\": false, " + Messages)]
-    [InlineData("/api/generate", "\"format\": SCHEMA, \"options\": {\"num_predict\": 2000}, \"stream\": false, \"prompt\": \"How many?\"")]
-    [InlineData("/api/generate", "\"format\": SCHEMA, \"options\": {\"num_predict\": 2000}, \"stream\": false, \"raw\": true, \"prompt\": \"How many?\"")]
+    [InlineData("/v1/responses", "\"text\": {\"format\": {\"type\": \"json_schema\", \"name\": \"a\", \"schema\": SCHEMA}}, \"temperature\": 0, \"max_output_tokens\": 2000, \"input\": \"How many?\"")]
+    [InlineData("/v1/messages", "\"output_config\": {\"format\": {\"type\": \"json_schema\", \"schema\": SCHEMA}}, \"temperature\": 0, \"max_tokens\": 2000, " + Messages)]
+    [InlineData("/api/chat", "\"format\": SCHEMA, \"options\": {\"num_predict\": 2000, \"temperature\": 0}, \"stream\": false, " + Messages)]
+    [InlineData("/api/generate", "\"format\": SCHEMA, \"options\": {\"num_predict\": 2000, \"temperature\": 0}, \"stream\": false, \"prompt\": \"How many?\"")]
+    [InlineData("/api/generate", "\"format\": SCHEMA, \"options\": {\"num_predict\": 2000, \"temperature\": 0}, \"stream\": false, \"raw\": true, \"prompt\": \"How many?\"")]
     public async Task Every_api_holds_an_answer_to_a_schema(string route, string body)
     {
         foreach (bool nano in (bool[])[true, false])
@@ -117,7 +117,7 @@ public sealed class StructuredOutputTests(StructuredOutputTests.Servers servers)
     public async Task An_answer_in_any_mode_is_of_the_schema(string mode)
     {
         JsonNode answer = await servers.Nano.AnswerAsync("/v1/chat/completions",
-            "{\"model\": \"tiny\", " + Messages + ", \"seed\": 3, " + mode + ", \"max_tokens\": 3000, \"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"a\", \"schema\": " + Schema + "}}}");
+            "{\"model\": \"tiny\", " + Messages + ", \"seed\": 3, \"temperature\": 0, " + mode + ", \"max_tokens\": 3000, \"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"a\", \"schema\": " + Schema + "}}}");
         IsOfSchema((string?)answer["choices"]![0]!["message"]!["content"]);
     }
 
@@ -176,7 +176,7 @@ public sealed class StructuredOutputTests(StructuredOutputTests.Servers servers)
     public async Task Forced_calls_of_the_other_apis_are_made()
     {
         string flat = """ "tools": [{"type": "function", "name": "weather", "parameters": """ + Parameters + ", \"strict\": true}]";
-        JsonNode response = await servers.Nano.AnswerAsync("/v1/responses", "{\"model\": \"tiny\", \"input\": \"Weather?\", " + flat + ", \"tool_choice\": {\"type\": \"function\", \"name\": \"weather\"}, \"max_output_tokens\": 2000}");
+        JsonNode response = await servers.Nano.AnswerAsync("/v1/responses", "{\"model\": \"tiny\", \"input\": \"Weather?\", " + flat + ", \"tool_choice\": {\"type\": \"function\", \"name\": \"weather\"}, \"max_output_tokens\": 2000, \"temperature\": 0}");
         JsonNode item = response["output"]!.AsArray().Single(one => (string?)one!["type"] == "function_call")!;
         IsCall((string?)item["name"], JsonNode.Parse((string)item["arguments"]!));
         Assert.Equal(("weather", true), ((string?)response["tool_choice"]!["name"], (bool)response["tools"]![0]!["strict"]!));
@@ -184,7 +184,7 @@ public sealed class StructuredOutputTests(StructuredOutputTests.Servers servers)
         string own = """ "tools": [{"name": "weather", "input_schema": """ + Parameters + "}]";
         foreach (string choice in (string[])["{\"type\": \"any\"}", "{\"type\": \"tool\", \"name\": \"weather\"}"])
         {
-            JsonNode message = await servers.Nano.AnswerAsync("/v1/messages", "{\"model\": \"tiny\", \"max_tokens\": 2000, " + Messages + ", " + own + ", \"tool_choice\": " + choice + "}");
+            JsonNode message = await servers.Nano.AnswerAsync("/v1/messages", "{\"model\": \"tiny\", \"temperature\": 0, \"max_tokens\": 2000, " + Messages + ", " + own + ", \"tool_choice\": " + choice + "}");
             JsonNode use = message["content"]!.AsArray().First(block => (string?)block!["type"] == "tool_use")!;
             IsCall((string?)use["name"], use["input"]);
             Assert.Equal("tool_use", (string?)message["stop_reason"]);
