@@ -21,9 +21,13 @@ internal sealed class PostgresServer : IDisposable
     private static int _databases;
 
     private readonly string _folder;
+    private readonly int? _port;
 
-    internal PostgresServer()
+    /// <summary>Starts one.</summary>
+    /// <param name="port">The port of this machine that it listens at too; null for none.</param>
+    internal PostgresServer(int? port = null)
     {
+        _port = port;
         Require();
         _folder = Directory.CreateTempSubdirectory("flint-pg-").FullName;
         if (Environment.IsPrivilegedProcess) // it does not run as root
@@ -31,7 +35,7 @@ internal sealed class PostgresServer : IDisposable
         Postgres("initdb", "-D", Data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions");
         File.AppendAllText(
             Path.Combine(Data, "postgresql.conf"),
-            $"listen_addresses = ''\nunix_socket_directories = '{_folder}'\nfsync = off\nfull_page_writes = off\nmax_connections = 300\nshared_buffers = 32MB\n");
+            $"listen_addresses = '{(port is null ? "" : "127.0.0.1")}'\nport = {port ?? 5432}\nunix_socket_directories = '{_folder}'\nfsync = off\nfull_page_writes = off\nmax_connections = 300\nshared_buffers = 32MB\n");
         Start();
     }
 
@@ -74,7 +78,7 @@ internal sealed class PostgresServer : IDisposable
 
     internal void DropDatabase(string name) => Execute($"DROP DATABASE IF EXISTS {name} WITH (FORCE)");
 
-    internal string AddressOf(string database) => $"postgres://postgres@/{database}?host={_folder}";
+    internal string AddressOf(string database) => _port is int port ? $"postgres://postgres@127.0.0.1:{port}/{database}" : $"postgres://postgres@/{database}?host={_folder}";
 
     private static void Require()
     {
@@ -92,7 +96,7 @@ internal sealed class PostgresServer : IDisposable
 
     private void Execute(string sql)
     {
-        using var connection = new NpgsqlConnection($"Host={_folder};Username=postgres;Database=postgres;Pooling=false");
+        using var connection = new NpgsqlConnection($"Host={_folder};Port={_port ?? 5432};Username=postgres;Database=postgres;Pooling=false");
         connection.Execute(sql);
     }
 

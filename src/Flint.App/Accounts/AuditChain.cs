@@ -63,6 +63,12 @@ public static class AuditChain
     {
         using DbConnection connection = store.Open();
         using DbTransaction transaction = store.Database.BeginRead(connection);
+        return Verify(connection, transaction, noted);
+    }
+
+    /// <summary>Checks every record as a transaction sees it.</summary>
+    internal static AuditResult Verify(DbConnection connection, DbTransaction transaction, AuditHead? noted)
+    {
         AuditHead head = Read(connection, transaction), at = new(0, Text(new byte[SHA256.HashSizeInBytes]));
         bool contained = noted is null || noted == at;
         foreach ((UsageRecord record, byte[]? hash) in Records(connection, transaction, Ledger.Columns))

@@ -49,6 +49,9 @@ public sealed record Grant
     /// <summary>What was decided, for the record; empty where the demand passed whole.</summary>
     public required string Decision { get; init; }
 
+    /// <summary>The key's share of an engine beside others that wait for it.</summary>
+    public int Weight { get; init; } = 1;
+
     /// <summary>The tightest limit of requests by the minute; null where there is none.</summary>
     public RateState? Requests { get; init; }
 

@@ -303,6 +303,8 @@ internal static class Migrations
         CREATE INDEX responses_key ON responses (key_id, created, bytes);
         CREATE INDEX responses_expires ON responses (expires);
         """, FirstOfPostgres),
+        // 5: weights of owners.
+        new("ALTER TABLE limits ADD COLUMN weight INTEGER", "ALTER TABLE limits ADD COLUMN weight BIGINT"),
     ];
 
     /// <summary>The version that this Flint writes.</summary>

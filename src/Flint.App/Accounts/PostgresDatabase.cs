@@ -27,8 +27,9 @@ internal sealed class PostgresDatabase : Database
     // Who sleeps amid a transaction holds up all the others: the server ends it. No wait for another's write is longer than that.
     private const string SessionOptions = "-c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000";
 
-    // A machine that is gone without a word is found out by its connection within half a minute.
-    private const string GuardOptions = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
+    // A machine that is gone without a word is found out by its connection within half a minute: by probes, and where the server has
+    // sent something meanwhile, for which it would wait a quarter of an hour without probing, by the time it may wait.
+    private const string GuardOptions = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=25000";
 
     private readonly string _connection, _guard;
 

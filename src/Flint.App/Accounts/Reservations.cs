@@ -127,8 +127,9 @@ public sealed class Reservations : IAsyncDisposable
         string[] owners = Names(Owner.Of(key));
         Spending[] spent = Spending.Of(store, owners);
         windows = windows.Max(new Windows(Latest(Spending.Minute), Latest(Spending.Day), Latest(Spending.Month)));
-        var assessment = new Assessment(demand, dearest, Limits.Of(store, owners), spent, windows, now);
-        Grant answer = Answer(assessment);
+        Dictionary<string, Limits> limits = Limits.Of(store, owners);
+        var assessment = new Assessment(demand, dearest, limits, spent, windows, now);
+        Grant answer = Answer(assessment) with { Weight = Limits.WeightOf(limits, owners) };
         if (assessment.Refusal is not null)
             return answer;
         store.Execute(

@@ -118,7 +118,8 @@ internal sealed class AdminApi(Store store, TimeProvider time, ServerLog log)
             MonthlyTokens = Count(body, "monthly_tokens", before.MonthlyTokens),
             DailyCost = Amount(body, "daily_cost", before.DailyCost),
             MonthlyCost = Amount(body, "monthly_cost", before.MonthlyCost),
-        }, "requests_per_minute", "tokens_per_minute", "concurrent_requests", "daily_tokens", "monthly_tokens", "daily_cost", "monthly_cost");
+            Weight = Count(body, "weight", before.Weight),
+        }, "requests_per_minute", "tokens_per_minute", "concurrent_requests", "daily_tokens", "monthly_tokens", "daily_cost", "monthly_cost", "weight");
         Limits.Set(store, owner, limits);
         Note(context, $"limited {name}");
         await AnswerAsync(context, writer => AccountsJson.WriteLimits(writer, store, owner));

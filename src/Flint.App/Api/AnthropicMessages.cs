@@ -5,8 +5,8 @@ using Microsoft.AspNetCore.Http;
 namespace Flint.App.Api;
 
 /// <summary>
-/// The Anthropic API: <c>POST /v1/messages</c>, whole or as a stream, and <c>POST /v1/messages/count_tokens</c>. The mode in a
-/// model's name goes before the field <c>thinking</c>.
+/// The Anthropic API: <c>POST /v1/messages</c>, whole or as a stream, and <c>POST /v1/messages/count_tokens</c>. The field
+/// <c>mode</c>, or the mode in a model's name, goes before the field <c>thinking</c>.
 /// </summary>
 internal sealed class AnthropicMessages(Models models)
 {
@@ -89,8 +89,8 @@ internal sealed class AnthropicMessages(Models models)
         AnthropicRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = AnthropicRequest.Read(body.RootElement, counts);
-        (NamedModel model, ReasoningMode? mode) = models.FindWithMode(request.Chat.Generation.Model);
-        return (ChatTurn.Create(context, request.Chat.Under(mode), model, mode), request.OmitsThinking);
+        (NamedModel model, ReasoningMode? byName) = models.FindWithMode(request.Chat.Generation.Model);
+        return (ChatTurn.Create(context, request.Chat.Under(request.Chat.ModeOf(byName)), model, byName), request.OmitsThinking);
     }
 
     private static void WriteError(Utf8JsonWriter writer, (ApiException Error, string? RequestId) failure)

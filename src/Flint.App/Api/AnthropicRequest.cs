@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Flint.App.Serving;
 using Flint.Engine;
 
 namespace Flint.App.Api;
@@ -9,13 +8,12 @@ internal sealed record AnthropicRequest
 {
     private const int MinBudget = 1024;
 
-    private static readonly string[] Efforts = ["low", "medium", "high", "xhigh", "max"];
-
     // The API refuses fields that it does not know. Those of the last two lines change nothing about an answer here.
     private static readonly HashSet<string> Known =
     [
         "model", "max_tokens", "messages", "system", "stop_sequences", "stream", "temperature", "top_p", "top_k", "tools", "tool_choice", "thinking", "output_config",
         "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "seed", "contemplation", SubagentFields.Name, FormatFields.GrammarName,
+        "mode", "thinking_budget", "deadline_seconds", "include",
         "metadata", "service_tier", "cache_control", "inference_geo", "speed", "diagnostics", "user_profile_id", "workspace_id", "context_management", "betas",
     ];
 
@@ -45,6 +43,8 @@ internal sealed record AnthropicRequest
         body.Object("metadata")?.Text("user_id");
         SamplingOptions sampling = GenerationFields.ReadSampling(body, new SamplingOptions());
         bool tells = ReadThinking(body, maxTokens, out int? budget, out bool omits);
+        var own = ReasoningFields.Read(body);
+        string? effort = ReadEffort(body);
         (ChatConversation conversation, bool parallel) = AnthropicConversation.Read(body);
         return new AnthropicRequest
         {
@@ -57,15 +57,21 @@ internal sealed record AnthropicRequest
                     Stream = body.Flag("stream") ?? false,
                     Stop = body.Array("stop_sequences", ApiLimits.MaxStops) is null ? [] : GenerationFields.ReadStop(body, "stop_sequences"),
                     Sampling = sampling,
+                    Deadline = GenerationFields.ReadDeadline(body),
                 },
                 Conversation = conversation,
                 MaxTokens = maxTokens ?? int.MaxValue,
                 ParallelToolCalls = parallel,
                 Format = FormatFields.Read(body, body.Object("output_config")?.Object("format"), "json_schema"),
                 CallPrefix = "toolu_",
-                Effort = ReadEffort(body),
-                ThinkingBudget = budget,
-                HidesReasoning = !tells,
+                Mode = own.Mode,
+                EffortMode = ReasoningFields.ModeOf(effort),
+                Effort = ReasoningFields.EffortOf(effort),
+                ThinkingBudget = own.Budget ?? budget,
+                HidesReasoning = !tells && own.Budget is null or 0,
+                TellsMode = own.TellsMode,
+                TellsContemplation = own.TellsContemplation,
+                TellsSubagents = own.TellsSubagents,
                 Contemplation = ContemplationFields.Read(body, body, sampling, maxTokens),
                 Subagents = SubagentFields.Read(body, sampling),
             },
@@ -102,6 +108,6 @@ internal sealed record AnthropicRequest
     {
         if (body.Object("output_config") is not JsonFields config)
             return null;
-        return config.Choice("effort", Efforts);
+        return config.Choice("effort", ReasoningFields.Efforts);
     }
 }

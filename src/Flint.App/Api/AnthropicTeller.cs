@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using Flint.Contemplate;
 
 namespace Flint.App.Api;
 
@@ -40,6 +41,7 @@ internal sealed class AnthropicTeller(ChatTurn turn, bool omitsThinking) : ChatT
         writer.WriteEndArray();
         WriteStop(writer, output);
         WriteUsage(writer, Turn.Meter.Usage, whole: true);
+        ChatExtras.WriteEnd(writer, Turn, output);
         writer.WriteEndObject();
     }
 
@@ -100,6 +102,19 @@ internal sealed class AnthropicTeller(ChatTurn turn, bool omitsThinking) : ChatT
     }
 
     /// <inheritdoc/>
+    public override void Tell(EventStream stream, in ContemplationEvent news)
+    {
+        if (!Turn.Request.TellsContemplation)
+            return;
+        ContemplationEvent told = news;
+        WriteEvent(stream, "contemplation_event", writer =>
+        {
+            writer.WritePropertyName("contemplation_event"u8);
+            told.WriteTo(writer);
+        });
+    }
+
+    /// <inheritdoc/>
     public override void End(EventStream stream, IReadOnlyList<ChatOutput> outputs)
     {
         Tell(stream, outputs[0]);
@@ -112,6 +127,7 @@ internal sealed class AnthropicTeller(ChatTurn turn, bool omitsThinking) : ChatT
             end.Item1.WriteStop(writer, end.Item2);
             writer.WriteEndObject();
             WriteUsage(writer, end.Item1.Turn.Meter.Usage, whole: false);
+            ChatExtras.WriteEnd(writer, end.Item1.Turn, end.Item2);
             writer.WriteEndObject();
         });
         WriteEvent(stream, "message_stop", static _ => { });
@@ -200,6 +216,7 @@ internal sealed class AnthropicTeller(ChatTurn turn, bool omitsThinking) : ChatT
         writer.WriteString("role"u8, "assistant"u8);
         writer.WriteString("model"u8, Turn.Name);
         writer.WriteNull("diagnostics"u8);
+        ChatExtras.WriteMode(writer, Turn);
     }
 
     private void WriteStop(Utf8JsonWriter writer, ChatOutput output)

@@ -93,6 +93,8 @@ internal sealed class ApiException : Exception
                 return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, "The usage of this request cannot be recorded now.", fault) { RetryAfter = 5 };
             case FlintException { Code: Store.UnavailableCode or Reservations.LostCode } fault: // nor whose key cannot be found, or whose budget is not held
                 return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, "The accounts of this server cannot be used now.", fault) { RetryAfter = 5 };
+            case FlintException { Code: Classifier.FailedCode } fault:
+                return new(StatusCodes.Status503ServiceUnavailable, "server_error", fault.Code, null, fault.Message, fault) { RetryAfter = SecondsOf(fault, 5) };
             case FlintException { Side: FaultSide.Machine } fault:
                 return new(StatusCodes.Status500InternalServerError, "server_error", fault.Code, null, fault.Message, fault);
             default:

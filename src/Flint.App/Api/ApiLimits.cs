@@ -54,7 +54,7 @@ internal static class ApiLimits
     /// <summary>Entries of <c>include</c>.</summary>
     public const int MaxIncludes = 16;
 
-    /// <summary>Seconds of a contemplation's deadline.</summary>
+    /// <summary>Seconds of an answer's deadline.</summary>
     public const int MaxDeadlineSeconds = 86_400;
 
     /// <summary>Entries of <c>logit_bias</c>.</summary>

@@ -1,5 +1,6 @@
 using System.Net;
 using Flint.App.Operations;
+using Flint.App.Serving;
 
 namespace Flint.App.Api;
 
@@ -20,6 +21,9 @@ public sealed record ApiOptions
 
     /// <summary>The certificate; null for a server that speaks plain HTTP.</summary>
     public Certificates? Certificates { get; init; }
+
+    /// <summary>The commands that code of agents can be put to, by name.</summary>
+    public IReadOnlyDictionary<string, CodeChecker> Checkers { get; init; } = new Dictionary<string, CodeChecker>();
 
     /// <summary>What the operator is told.</summary>
     public ServerLog Log { get; init; } = ServerLog.OnConsole(isJson: false);

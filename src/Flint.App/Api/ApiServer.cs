@@ -56,8 +56,10 @@ public sealed class ApiServer : IAsyncDisposable
         _app = Build(options);
 
         var running = new RunningRequests(ApiLimits.MaxConnections + ApiLimits.MaxBackground); // a connection has one at a time
-        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), _telemetry, options.Log, time), running);
         var list = new Models(models, _upstreams);
+        var classifier = new Classifier(list, _reservations, _ledger, _counters, options.Log, time);
+        var metering = new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), classifier, _telemetry, options.Log, time, options.Checkers);
+        var gate = new Gate(options.RequireKeys ? new Keys(store, time) : null, metering, running);
         var health = new Health(models, _upstreams, _counters);
         health.Observe(_telemetry);
         var requests = new Requests(running);

@@ -11,8 +11,9 @@ internal static class ChatAnswer
     /// <summary>Answers.</summary>
     public static Task RunAsync(HttpContext context, ChatTurn turn, ChatTeller teller) => turn switch
     {
+        UpstreamTurn { Plan.Mode: ReasoningMode.Contemplating } contemplated => ContemplateAsync(context, contemplated, new UpstreamContemplation(contemplated), teller),
         UpstreamTurn relayed => RelayAsync(context, relayed, teller),
-        EngineTurn { Plan.Mode: ReasoningMode.Contemplating } contemplated => ContemplateAsync(context, contemplated, teller),
+        EngineTurn { Plan.Mode: ReasoningMode.Contemplating } contemplated => ContemplateAsync(context, contemplated, new EngineContemplation(contemplated), teller),
         _ => GenerateAsync(context, (EngineTurn)turn, teller),
     };
 
@@ -20,9 +21,10 @@ internal static class ChatAnswer
     {
         var chat = new UpstreamChat(turn);
         ChatOutput[] outputs = chat.Outputs;
+        using var limit = new TimeLimit(turn.Deadline, turn.Meter.Time, context.RequestAborted);
         if (!turn.Request.Generation.Stream)
         {
-            await chat.RunAsync(static () => ValueTask.CompletedTask, static _ => ValueTask.CompletedTask, context.RequestAborted);
+            await chat.RunAsync(static () => ValueTask.CompletedTask, static _ => ValueTask.CompletedTask, limit);
             await TellWholeAsync(context, turn, teller, outputs);
             return;
         }
@@ -39,22 +41,24 @@ internal static class ChatAnswer
                 teller.Tell(stream, output);
                 return stream.FlushAsync();
             },
-            context.RequestAborted);
+            limit);
         await TellEndAsync(stream, turn, teller, outputs);
     }
 
     private static async Task GenerateAsync(HttpContext context, EngineTurn turn, ChatTeller teller)
     {
+        using var limit = new TimeLimit(turn.Deadline, turn.Meter.Time, context.RequestAborted);
         Sequence first = await turn.SubmitAsync();
         List<ChatChoice> choices = [];
         try
         {
             choices.AddRange(first.Samples.Select(sample => new ChatChoice(sample, turn)));
             turn.Running.Choices = choices;
+            using CancellationTokenRegistration thought = limit.OnThought(() => choices.ForEach(choice => choice.HurryThinking()));
             ChatOutput[] outputs = [.. choices.Select(choice => choice.Output)];
             if (!turn.Request.Generation.Stream)
             {
-                await Generation.RunAsync(choices, static _ => ValueTask.CompletedTask, context.RequestAborted);
+                await Generation.RunAsync(choices, static _ => ValueTask.CompletedTask, limit);
                 await TellWholeAsync(context, turn, teller, outputs);
                 return;
             }
@@ -68,7 +72,7 @@ internal static class ChatAnswer
                     return ValueTask.CompletedTask; // told below, once it is paid
                 teller.Tell(stream, choice.Output);
                 return stream.FlushAsync();
-            }, context.RequestAborted);
+            }, limit);
             await TellEndAsync(stream, turn, teller, outputs);
         }
         finally
@@ -79,9 +83,8 @@ internal static class ChatAnswer
         }
     }
 
-    private static async Task ContemplateAsync(HttpContext context, EngineTurn turn, ChatTeller teller)
+    private static async Task ContemplateAsync(HttpContext context, ChatTurn turn, ContemplatingChat chat, ChatTeller teller)
     {
-        var chat = new ContemplatingChat(turn);
         if (!turn.Request.Generation.Stream)
         {
             await chat.RunAsync(static _ => ValueTask.CompletedTask, context.RequestAborted);
@@ -90,11 +93,13 @@ internal static class ChatAnswer
         }
 
         using var stream = new EventStream(context, teller.Form);
+        bool begun = false;
         await chat.RunAsync(news =>
         {
             // Until the first agent has started, the request can still be refused.
-            if (news is { Kind: ContemplationEventKind.AgentStarted, Agent.Index: 0 })
+            if (!begun)
                 teller.Begin(stream, [chat.Output]);
+            begun = true;
             if (chat.Output.HasNews)
                 teller.Tell(stream, chat.Output);
             teller.Tell(stream, news);

@@ -86,6 +86,22 @@ internal sealed class ChatChoice : Choice
         return true;
     }
 
+    /// <summary>Has the model end thoughts that it has, or begins, for want of time. Any thread.</summary>
+    public void HurryThinking()
+    {
+        if (_closing is not null)
+            Volatile.Write(ref _endsThinking, true);
+    }
+
+    /// <inheritdoc/>
+    public override async Task CutOffAsync()
+    {
+        _waits = false;
+        if (_spawning is not null && FinishReason is null)
+            await _spawning.LeaveAsync();
+        await base.CutOffAsync();
+    }
+
     /// <summary>Waits for news of the model, or of its sub-agents, and takes all that is there.</summary>
     public override async ValueTask<bool> ReadAsync(CancellationToken cancellation)
     {
@@ -96,19 +112,32 @@ internal sealed class ChatChoice : Choice
             if (!_hidesReasoning)
                 Output.Add(new ResponseDelta(ResponseDeltaKind.Reasoning, thoughts));
             if (Output.IsDenied)
-            {
-                _waits = false;
-                _isComplete = true;
-                await _spawning.LeaveAsync();
-                End("stop");
-            }
-
+                await EndWaitAsync();
             return true;
         }
 
         _waits = false;
         await GoOnAsync(cancellation);
         return true;
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask JudgeAsync(CancellationToken cancellation)
+    {
+        await Output.JudgeAsync(cancellation);
+        if (FinishReason is not null)
+        {
+            FinishReason = Output.FinishReason;
+        }
+        else if (Output.IsDenied && _waits)
+        {
+            await EndWaitAsync();
+        }
+        else if (Output.IsDenied && !_isComplete)
+        {
+            _isComplete = true;
+            Sequence.Cancel();
+        }
     }
 
     /// <summary>Ends sub-agents that still run and waits for their end, so that their usage is final.</summary>
@@ -158,6 +187,12 @@ internal sealed class ChatChoice : Choice
     {
         _tokens.Settle(_granted, Sequence.OutputTokens, discarded: false);
         _granted = 0;
+        if (IsOver)
+        {
+            StopAt(reason);
+            return null;
+        }
+
         if (_isCut || (!IsComplete && _turn.Plan.Budget is not null && reason == Engine.FinishReason.Length))
             return ++_legs > MaxLegs ? null : CloseThoughts();
         bool ended = _isRead; // by its one call
@@ -173,19 +208,31 @@ internal sealed class ChatChoice : Choice
         return null;
     }
 
+    // What would have come behind this sequence does not.
+    private void StopAt(FinishReason? reason)
+    {
+        _isCut = false;
+        if (_spawning is null || _isComplete || reason != Engine.FinishReason.Stop)
+            return;
+        if (!_isRead)
+            Finish();
+        IsLate = _spawning.HandOver();
+    }
+
     /// <inheritdoc/>
     protected override void End(string reason)
     {
         if (!_isComplete && !_isRead)
             Finish();
         Volatile.Write(ref _isReasoning, false);
-        if (_spawning is { MetLimit: true })
+        if (IsLate || _spawning is { MetLimit: true })
             reason = "length";
+        Output.IsLate = IsLate;
         FinishReason = _isCut ? "length" : _isComplete || (reason == "stop" && Output.Calls > 0) ? "tool_calls" : reason;
         Output.FinishReason = FinishReason;
         FinishReason = Output.FinishReason;
         Output.StopString = _isComplete ? null : Sequence.MatchedStop;
-        Output.IsContextFull = reason == "length" && !_isCut && !_turn.IsClipped && _tokens.Spent < _request.MaxTokens;
+        Output.IsContextFull = reason == "length" && !_isCut && !IsLate && !_turn.IsClipped && _tokens.Spent < _request.MaxTokens;
         if (_spawning is null)
             return;
         Output.Subagents = _spawning.Tree();
@@ -216,8 +263,17 @@ internal sealed class ChatChoice : Choice
         }
 
         _granted = granted;
-        Sequence = await _spawning.SubmitAsync(prompt.Ids, granted, Index, cancellation);
+        Sequence = await _spawning.SubmitAsync(_turn.NewRequest(prompt.Ids, granted, 1, _turn.SamplingOf(0, Index, _spawning.Rounds), written: 0), cancellation);
         Begin(prompt);
+    }
+
+    // A rule has ended the answer while it waits for sub-agents.
+    private async Task EndWaitAsync()
+    {
+        _waits = false;
+        _isComplete = true;
+        await _spawning!.LeaveAsync();
+        End("stop");
     }
 
     private Sequence? CloseThoughts()

@@ -65,7 +65,7 @@ internal sealed class ChatOutput(int index, OutputFilter? filter)
     /// <summary>Whether there is something to tell.</summary>
     public bool HasNews => _parts.Count > 0 || Scores.Count > 0;
 
-    /// <summary>How many calls have begun.</summary>
+    /// <summary>How many calls the model has begun.</summary>
     public int Calls { get; private set; }
 
     /// <summary>Whether a rule has ended it; nothing that is added later is told.</summary>
@@ -73,7 +73,7 @@ internal sealed class ChatOutput(int index, OutputFilter? filter)
 
     /// <summary>
     /// Why it ended (<c>stop</c>, <c>length</c>, <c>tool_calls</c>, or <c>content_filter</c> where a rule ended it, whatever is
-    /// set); null until then. Setting it tells what was held back.
+    /// set); null until then. Setting it tells what was held back, but for what a model is still to judge.
     /// </summary>
     public string? FinishReason
     {
@@ -86,11 +86,27 @@ internal sealed class ChatOutput(int index, OutputFilter? filter)
         }
     }
 
+    /// <summary>Has models judge what waits for them, which may end it.</summary>
+    /// <param name="cancellation">The caller has left.</param>
+    /// <exception cref="FlintException">Machine: a text could not be judged, and its rule lets nothing pass then.</exception>
+    public async ValueTask JudgeAsync(CancellationToken cancellation)
+    {
+        if (filter is not { Waits: true })
+            return;
+        await filter.JudgeAsync(_passed, cancellation);
+        AppendPassed();
+        if (FinishReason is string reason)
+            FinishReason = reason; // or that of a rule
+    }
+
     /// <summary>The stop string that ended it, if one did.</summary>
     public string? StopString { get; set; }
 
     /// <summary>Whether it ended with <c>length</c> because the context was full, before the most tokens asked for.</summary>
     public bool IsContextFull { get; set; }
+
+    /// <summary>Whether its time was over before it was.</summary>
+    public bool IsLate { get; set; }
 
     /// <summary>The tree it comes from, where several agents made it.</summary>
     public ContemplationTrace? Trace { get; set; }
@@ -101,6 +117,8 @@ internal sealed class ChatOutput(int index, OutputFilter? filter)
     /// <summary>Adds what the model wrote.</summary>
     public void Add(in ResponseDelta delta)
     {
+        if (delta.Kind == ResponseDeltaKind.ToolCallStart)
+            Calls++;
         if (filter is null)
         {
             Append(delta);
@@ -130,7 +148,6 @@ internal sealed class ChatOutput(int index, OutputFilter? filter)
                 break;
             case ResponseDeltaKind.ToolCallStart:
                 _parts.Add(new ChatPart(ChatPartKind.Call, delta.ToolIndex) { Id = delta.ToolId, Name = delta.ToolName });
-                Calls++;
                 break;
             case ResponseDeltaKind.ToolCallArguments:
                 Last(ChatPartKind.Call, delta.ToolIndex).Text.Append(delta.Text);

@@ -33,8 +33,11 @@ internal sealed record ChatRequest
     /// <summary>How hard to think; null for the model's own way.</summary>
     public string? Effort { get; init; }
 
-    /// <summary>The mode; null where the request names none.</summary>
+    /// <summary>The mode that the field of this name asks for; null where it is absent.</summary>
     public ReasoningMode? Mode { get; init; }
+
+    /// <summary>The mode that the effort stands for; null where that is a mere effort, or absent.</summary>
+    public ReasoningMode? EffortMode { get; init; }
 
     /// <summary>The most tokens of thoughts; null for no limit of their own.</summary>
     public int? ThinkingBudget { get; init; }
@@ -57,24 +60,27 @@ internal sealed record ChatRequest
     /// <summary>The caller's own variables for the model's chat template.</summary>
     public IReadOnlyDictionary<string, object?> TemplateVariables { get; init; } = new Dictionary<string, object?>();
 
+    /// <summary>The mode asked for: by its field, else in the model's name, else by the effort; null where the request names none.</summary>
+    public ReasoningMode? ModeOf(ReasoningMode? byName) => Mode ?? byName ?? EffortMode;
+
     /// <summary>
-    /// The request where the mode in the model's name goes before the fields, for APIs whose own fields know no contemplating:
-    /// a limit of thoughts then is one of each agent's tokens.
+    /// The request where the mode asked for goes before the API's own words for thinking, which know no contemplating: a limit of thoughts
+    /// then is one of each agent's tokens.
     /// </summary>
-    public ChatRequest Under(ReasoningMode? byName) => byName switch
+    public ChatRequest Under(ReasoningMode? mode) => mode switch
     {
         null => this,
         ReasoningMode.Contemplating => this with
         {
-            Mode = byName,
+            Mode = mode,
             HidesReasoning = false,
             ThinkingBudget = null,
             Contemplation = ThinkingBudget is int budget and > 0 ? Contemplation with { Options = Contemplation.Options with { AgentTokens = budget } } : Contemplation,
         },
         _ => this with
         {
-            Mode = byName,
-            HidesReasoning = HidesReasoning && byName == ReasoningMode.Instant,
+            Mode = mode,
+            HidesReasoning = HidesReasoning && mode == ReasoningMode.Instant,
             ThinkingBudget = ThinkingBudget == 0 ? null : ThinkingBudget,
         },
     };

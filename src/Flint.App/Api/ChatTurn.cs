@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Flint.App.Serving;
 using Flint.App.Upstreams;
+using Flint.Contemplate;
 using Flint.Tokens;
 using Microsoft.AspNetCore.Http;
 
@@ -41,6 +42,9 @@ internal abstract class ChatTurn
     /// <summary>Tokens of the prompt; about as many where an upstream counts them.</summary>
     public abstract long PromptTokens { get; }
 
+    /// <summary>How long the answer may take; null for no limit.</summary>
+    public TimeSpan? Deadline => Plan.Mode == ReasoningMode.Contemplating ? Request.Contemplation.Options.Deadline : Request.Generation.Deadline;
+
     /// <summary>Names tokens of the answer; null where nothing is told of single ones.</summary>
     public abstract Tokenizer? Tokenizer { get; }
 
@@ -56,7 +60,7 @@ internal abstract class ChatTurn
         RequestMeter meter = RequestMeter.Of(context);
         meter.SetModel(model.Name);
         request = InputPolicy.Apply(request, meter, context.Response.Headers);
-        ReasoningMode? mode = request.Mode ?? byName;
+        ReasoningMode? mode = request.ModeOf(byName) ?? PolicyMode(request, meter);
         if (mode == ReasoningMode.Contemplating && request.ThinkingBudget is not null)
             throw ApiException.Invalid("thinking_budget", "invalid_value", "Invalid 'thinking_budget': agents that contemplate are limited by 'contemplation.agent_tokens'.");
         if (request.Subagents is not null)
@@ -70,6 +74,15 @@ internal abstract class ChatTurn
         var running = RunningRequest.Of(context);
         return upstream is not null ? new UpstreamTurn(request, upstream, plan, meter, running) : new EngineTurn(request, (ModelVariant)model, plan, meter, running);
     }
+
+    /// <summary>What answers of agents are put to; null for nothing.</summary>
+    /// <exception cref="ApiException">The request names a checker that is not there.</exception>
+    public Func<Draft, CancellationToken, Task<bool>>? Check() =>
+        Request.Contemplation is { Checker: string name, Tests: var tests } ? Meter.Checker(name).Against(tests) : null;
+
+    // Of a request that says nothing of thinking.
+    private static ReasoningMode? PolicyMode(ChatRequest request, RequestMeter meter) =>
+        request.Effort is null && request.ThinkingBudget is null ? ModePlan.Find(meter.Rules?.Mode) : null;
 
     /// <summary>An id for a call.</summary>
     public string NewCallId(int index) => Request.CallPrefix + RandomNumberGenerator.GetHexString(24, lowercase: true);

@@ -16,6 +16,12 @@ internal abstract class Choice(int index, Sequence sequence)
     /// <summary>Its <c>finish_reason</c>; null until it has ended.</summary>
     public string? FinishReason { get; protected set; }
 
+    /// <summary>Whether its time was over before it was.</summary>
+    public bool IsLate { get; protected set; }
+
+    /// <summary>Whether its time is over.</summary>
+    protected bool IsOver { get; private set; }
+
     /// <summary>Whether there is something to tell.</summary>
     public abstract bool HasNews { get; }
 
@@ -49,12 +55,38 @@ internal abstract class Choice(int index, Sequence sequence)
                 Engine.FinishReason.Stop => "stop",
                 Engine.FinishReason.Length => "length",
                 Engine.FinishReason.Cancelled when IsComplete => "stop",
+                Engine.FinishReason.Cancelled when IsOver => Late(),
                 Engine.FinishReason.Cancelled => throw ApiException.Stopping(),
                 _ => throw Sequence.Fault ?? new FlintException(FaultSide.Bug, "no_fault", "A sequence failed without a fault."),
             });
         }
 
         return true;
+    }
+
+    /// <summary>Has models judge what was taken, where the policy wants that; it may end the choice.</summary>
+    /// <exception cref="FlintException">Machine: it could not be judged.</exception>
+    public virtual ValueTask JudgeAsync(CancellationToken cancellation) => ValueTask.CompletedTask;
+
+    /// <summary>Ends it where it is, as its time is over, and takes what was written until then. Needs no client.</summary>
+    public virtual async Task CutOffAsync()
+    {
+        if (FinishReason is not null)
+            return;
+        IsOver = true;
+        Sequence.Cancel();
+        while (await ReadAsync(CancellationToken.None))
+        {
+        }
+
+        if (FinishReason is null) // it waited for something else than its sequence
+            End(Late());
+    }
+
+    private string Late()
+    {
+        IsLate = true;
+        return "length";
     }
 
     /// <summary>Whether the choice has all it wants, and cancelled the rest itself.</summary>

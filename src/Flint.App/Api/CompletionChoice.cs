@@ -62,6 +62,19 @@ internal sealed class CompletionChoice : Choice
     }
 
     /// <inheritdoc/>
+    public override async ValueTask JudgeAsync(CancellationToken cancellation)
+    {
+        if (_filter is not { Waits: true })
+            return;
+        await _filter.JudgeAsync(_passed, cancellation);
+        AppendPassed();
+        if (FinishReason is null && IsComplete)
+            Sequence.Cancel();
+        else if (IsComplete)
+            FinishReason = OutputFilter.FinishReason;
+    }
+
+    /// <inheritdoc/>
     protected override bool IsComplete => _filter is { IsDenied: true };
 
     /// <inheritdoc/>
@@ -114,7 +127,7 @@ internal sealed class CompletionChoice : Choice
         if (_echo is not CompletionPrompt echo)
             return;
         _text.Append(echo.Text ?? _tokenizer.Decode(_prompt));
-        if (_scores)
+        if (_scores && !IsLate) // else the prompt may not be computed
             ScorePrompt(echo);
         _offset = _text.Length;
     }

@@ -9,10 +9,9 @@ namespace Flint.App.Api;
 /// needs to know nothing of agents.
 /// </summary>
 /// <param name="turn">What was asked.</param>
-internal sealed class ContemplatingChat(EngineTurn turn)
+/// <param name="script">Puts what agents write into one text.</param>
+internal abstract class ContemplatingChat(ChatTurn turn, AgentScript script)
 {
-    private readonly AgentScript _script = new(turn.Model, turn.Prompt, turn.Request.Conversation.Tools);
-
     /// <summary>The answer.</summary>
     public ChatOutput Output { get; } = new(0, OutputFilter.Of(turn.Meter, 0));
 
@@ -22,29 +21,44 @@ internal sealed class ContemplatingChat(EngineTurn turn)
     public async Task RunAsync(Func<ContemplationEvent, ValueTask> tell, CancellationToken cancellation)
     {
         Refuse(turn.Request);
-        GenerationFields generation = turn.Request.Generation;
         using var over = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        ContemplationTask task = ChatContemplation.Create(
-            turn.Variant, turn.Input, generation.Sampling, generation.Stop, Variety(),
-            tell: news =>
-            {
-                Take(news);
-                if (Output.IsDenied)
-                    over.Cancel();
-                return tell(news);
-            },
-            draftTokens: turn.Request.Contemplation.Options.AgentTokens,
-            grammar: turn.Grammar);
-        ContemplationOptions options = await turn.ReserveAsync(task);
         try
         {
-            Conclude(await Contemplation.RunAsync(turn.Model.Engine, task, options, TimeProvider.System, over.Token));
+            Conclude(await ThinkAsync(
+                async news =>
+                {
+                    Take(news);
+                    await Output.JudgeAsync(cancellation);
+                    if (Output.IsDenied)
+                        await over.CancelAsync();
+                    await tell(news);
+                },
+                over.Token));
         }
         catch (OperationCanceledException) when (Output.IsDenied && !cancellation.IsCancellationRequested)
         {
             // A rule has ended the answer among the thoughts of its agents.
             Output.FinishReason = OutputFilter.FinishReason;
         }
+
+        await Output.JudgeAsync(cancellation);
+    }
+
+    /// <summary>Reserves what the tree may use, and has its agents think and agree.</summary>
+    /// <param name="tell">Told of everything that happens.</param>
+    /// <param name="cancellation">Ends every agent.</param>
+    protected abstract Task<ContemplationTrace> ThinkAsync(Func<ContemplationEvent, ValueTask> tell, CancellationToken cancellation);
+
+    /// <summary>Counts as reasoning all tokens but those that the answer's own agent wrote outside its thoughts.</summary>
+    /// <param name="trace">The tree.</param>
+    /// <param name="speaker">That agent; null where there is no answer.</param>
+    protected abstract void Count(ContemplationTrace trace, AgentTrace? speaker);
+
+    /// <summary>Takes what happened into the answer.</summary>
+    protected virtual void Take(in ContemplationEvent news)
+    {
+        if (script.Take(news) is { Length: > 0 } told && !turn.Request.HidesReasoning)
+            Output.Add(new ResponseDelta(ResponseDeltaKind.Reasoning, told));
     }
 
     private static void Refuse(ChatRequest request)
@@ -59,41 +73,10 @@ internal sealed class ContemplatingChat(EngineTurn turn)
             throw ApiException.Unsupported("raw", "Unsupported value: 'raw' in the mode 'contemplating', in which agents read a conversation.");
     }
 
-    private AgentVariety Variety()
-    {
-        IReadOnlyList<string> names = turn.Request.Contemplation.Adapters;
-        var variants = new ModelVariant[names.Count];
-        for (int i = 0; i < variants.Length; i++)
-        {
-            string path = $"contemplation.adapters[{i}]";
-            variants[i] = turn.Model.Variants.FirstOrDefault(v => v.Name == names[i] || (v.Adapter is not null && v.Name == $"{turn.Model.Name}:{names[i]}"))
-                ?? throw JsonFields.InvalidChoice(path, names[i], [.. turn.Model.Variants.Select(v => v.Name)]);
-        }
-
-        return new AgentVariety(turn.Request.Contemplation.Perspectives, variants);
-    }
-
-    private void Take(in ContemplationEvent news)
-    {
-        if (news is { Kind: ContemplationEventKind.AgentStarted, Sequence: { } sequence })
-        {
-            // A prompt that agents have in common is paid once.
-            if (news.SharesPrompt)
-                turn.Meter.AddSharing(sequence);
-            else
-                turn.Meter.Add([sequence]);
-        }
-
-        if (_script.Take(news) is { Length: > 0 } told)
-            Output.Add(new ResponseDelta(ResponseDeltaKind.Reasoning, told));
-    }
-
     private void Conclude(ContemplationTrace trace)
     {
-        // All is reasoning but what the answer's own agent wrote outside its thoughts.
         AgentTrace? speaker = trace.Answer.Agent < 0 ? null : trace.Agents[trace.Answer.Agent];
-        int content = speaker is null ? 0 : Math.Min(speaker.OutputTokens, turn.Model.Tokenizer.Encode(speaker.Content, addSpecial: false, parseSpecial: false).Length);
-        turn.Meter.CountReasoning(trace.Cost.OutputTokens - content);
+        Count(trace, speaker);
         turn.Meter.CountDiscarded(trace.Cost.DiscardedTokens);
 
         if (trace.Answer.Content.Length > 0)
@@ -110,6 +93,7 @@ internal sealed class ContemplatingChat(EngineTurn turn)
         }
 
         Output.Trace = trace;
+        Output.IsLate = !trace.Answer.InTime;
         Output.FinishReason = speaker?.End != AgentEnd.Finished ? "length" : Output.Calls > 0 ? "tool_calls" : "stop";
     }
 }

@@ -11,6 +11,12 @@ namespace Flint.App.Api;
 /// <param name="Adapters">Names of the adapters that exploring agents generate with, in turn; the model's own name for none.</param>
 internal sealed record ContemplationFields(ContemplationOptions Options, IReadOnlyList<string> Perspectives, IReadOnlyList<string> Adapters)
 {
+    /// <summary>The checker that answers are put to, by name; null for none.</summary>
+    public string? Checker { get; init; }
+
+    /// <summary>The tests that the checker runs.</summary>
+    public string Tests { get; init; } = "";
+
     private static readonly string[] Aggregations = ["auto", "vote", "synthesis"];
 
     /// <summary>Reads it; absent fields have the engine's defaults. The most tokens of the answer hold for all agents together, as usage counts them all.</summary>
@@ -25,11 +31,11 @@ internal sealed record ContemplationFields(ContemplationOptions Options, IReadOn
         {
             Seed = sampling.Seed ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong))),
             MaxTokens = maxTokens ?? long.MaxValue,
+            Deadline = GenerationFields.ReadDeadline(body),
         };
         defaults = defaults with { Temperature = (float)(drawing?.Number("temperature", 0, 2) ?? defaults.Temperature) };
         if (body.Object("contemplation") is not JsonFields own)
             return new ContemplationFields(defaults, [], []);
-        double? seconds = own.Number("deadline_seconds", 0.001, ApiLimits.MaxDeadlineSeconds);
         ContemplationOptions options = defaults with
         {
             Agents = own.Int("agents", 1, ContemplationOptions.MaxAgents) ?? defaults.Agents,
@@ -45,9 +51,12 @@ internal sealed record ContemplationFields(ContemplationOptions Options, IReadOn
             Rounds = own.Int("rounds", 0, ContemplationOptions.MaxRounds) ?? defaults.Rounds,
             Subset = own.Int("subset", 1, ContemplationOptions.MaxDrafts) ?? defaults.Subset,
             Aggregation = (Aggregation)Math.Max(0, Array.IndexOf(Aggregations, own.Choice("aggregation", Aggregations))),
-            Deadline = seconds is double limit ? TimeSpan.FromSeconds(limit) : null,
+            Deadline = GenerationFields.ReadDeadline(own) ?? defaults.Deadline,
         };
-        return new ContemplationFields(options, ReadTexts(own, "perspectives"), ReadTexts(own, "adapters"));
+        string? checker = own.Text("checker"), tests = own.Text("tests");
+        if (tests is not null && checker is null)
+            throw ApiException.Missing(own.PathOf("checker"));
+        return new ContemplationFields(options, ReadTexts(own, "perspectives"), ReadTexts(own, "adapters")) { Checker = checker, Tests = tests ?? "" };
     }
 
     private static string[] ReadTexts(JsonFields own, string name) => own.Array(name, ContemplationOptions.MaxAgents) is JsonElement array

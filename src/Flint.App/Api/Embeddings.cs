@@ -131,7 +131,7 @@ internal sealed class Embeddings(Models models, OllamaModels ollama)
             int next = 0;
             while (next < prompts.Length || running.Count > 0)
             {
-                if (next < prompts.Length && running.Count < ApiLimits.MaxEmbeddingsAtOnce && Submit(prompts[next], variant, pooling, mayWait: running.Count > 0) is { } sequence)
+                if (next < prompts.Length && running.Count < ApiLimits.MaxEmbeddingsAtOnce && Submit(prompts[next], variant, pooling, meter.Share, mayWait: running.Count > 0) is { } sequence)
                 {
                     meter.Add(sequence.Samples);
                     running.Enqueue((next++, sequence));
@@ -153,11 +153,11 @@ internal sealed class Embeddings(Models models, OllamaModels ollama)
 
     /// <summary>Hands a prompt to the engine.</summary>
     /// <returns>Null where the queue is full, and the request has sequences in it whose end makes room.</returns>
-    private static Sequence? Submit(int[] prompt, ModelVariant variant, PromptPooling pooling, bool mayWait)
+    private static Sequence? Submit(int[] prompt, ModelVariant variant, PromptPooling pooling, EngineShare share, bool mayWait)
     {
         try
         {
-            return variant.Model.Engine.Submit(new GenerationRequest { Prompt = prompt, Adapter = variant.Adapter, MaxTokens = 0, Pooling = pooling });
+            return variant.Model.Engine.Submit(new GenerationRequest { Prompt = prompt, Adapter = variant.Adapter, MaxTokens = 0, Pooling = pooling, Share = share });
         }
         catch (FlintException full) when (full.Code == "queue_full" && mayWait)
         {

@@ -92,7 +92,7 @@ internal sealed class EngineTurn : ChatTurn
     /// <exception cref="FlintException">Limit: a limit does not.</exception>
     public async Task<ContemplationOptions> ReserveAsync(ContemplationTask task)
     {
-        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, offersTools: Input.Tools.Count > 0);
+        Meter.SetMode(Plan.Mode, Model.Dialect.MayReason, offersTools: Input.Tools.Count > 0 || task.Check is not null);
         foreach (Viewpoint view in task.Viewpoints)
             Meter.CheckModel(view.Adapter ?? Variant.Name);
         ContemplationOptions options = Request.Contemplation.Options;
@@ -152,6 +152,7 @@ internal sealed class EngineTurn : ChatTurn
         IgnoreEos = Request.Generation.IgnoreEos,
         TopLogprobs = Request.TopLogprobs,
         Samples = samples,
+        Share = Meter.Share,
     };
 
     private TokenGrammar? FindGrammar()
@@ -186,16 +187,7 @@ internal sealed class EngineTurn : ChatTurn
     public int SubagentPromptTokens => Math.Min(Model.ContextLength, Prompt.Ids.Length + SubagentPrompt);
 
     /// <summary>A conversation in tokens, with the beginning of the answer that the mode puts behind it.</summary>
-    public ChatPrompt Render(TemplateInput input)
-    {
-        ChatPrompt prompt = Model.Encode(input);
-        string? primer = null;
-        if (Plan.OpensAnswer)
-            primer = Model.Dialect.AnswerOpening(prompt.OpensReasoning);
-        else if (Plan is { Mode: ReasoningMode.Thinking, Budget: not null } && !prompt.OpensReasoning)
-            primer = Model.Dialect.ReasoningOpening; // so that every token until the limit is a thought
-        return Model.Prime(prompt, primer);
-    }
+    public ChatPrompt Render(TemplateInput input) => Model.Encode(input, Plan);
 
     /// <summary>A parser of the answer.</summary>
     /// <param name="prompt">What it goes on from.</param>

@@ -17,6 +17,7 @@ internal static class Generation
         {
             while (await choices[0].ReadAsync(cancellation))
             {
+                await choices[0].JudgeAsync(cancellation);
                 if (choices[0].HasNews)
                     await tell(choices[0]);
             }
@@ -38,6 +39,7 @@ internal static class Generation
             {
                 while (await choice.ReadAsync(failed.Token))
                 {
+                    await choice.JudgeAsync(failed.Token);
                     if (!choice.HasNews)
                         continue;
                     await turn.WaitAsync(failed.Token);
@@ -55,6 +57,24 @@ internal static class Generation
             {
                 Interlocked.CompareExchange(ref first, error, null);
                 await failed.CancelAsync();
+            }
+        }
+    }
+
+    /// <summary>The same within a time; once that is over, what was written until then is the answer.</summary>
+    public static async Task RunAsync<T>(IReadOnlyList<T> choices, Func<T, ValueTask> tell, TimeLimit limit)
+        where T : Choice
+    {
+        try
+        {
+            await RunAsync(choices, tell, limit.Token);
+        }
+        catch (OperationCanceledException) when (limit.HasPassed)
+        {
+            foreach (T choice in choices)
+            {
+                await choice.CutOffAsync();
+                await choice.JudgeAsync(CancellationToken.None); // what was not told is still to be judged
             }
         }
     }

@@ -28,6 +28,9 @@ internal sealed record GenerationFields
     /// <summary>Whether to go on past the model's end-of-generation tokens.</summary>
     public bool IgnoreEos { get; init; }
 
+    /// <summary>How long the answer may take; null for no limit.</summary>
+    public TimeSpan? Deadline { get; init; }
+
     /// <summary>Reads the shared fields of a request's body.</summary>
     /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
     public static GenerationFields Read(JsonFields body)
@@ -51,8 +54,15 @@ internal sealed record GenerationFields
             Stop = ReadStop(body, "stop"),
             IgnoreEos = body.Flag("ignore_eos") ?? false,
             Sampling = ReadSampling(body, new SamplingOptions()),
+            Deadline = ReadDeadline(body),
         };
     }
+
+    /// <summary>Reads how long an answer may take.</summary>
+    /// <returns>Null for no limit.</returns>
+    /// <exception cref="ApiException">The field has a wrong type or value.</exception>
+    public static TimeSpan? ReadDeadline(JsonFields body) =>
+        body.Number("deadline_seconds", 0.001, ApiLimits.MaxDeadlineSeconds) is double seconds ? TimeSpan.FromSeconds(seconds) : null;
 
     /// <summary>Reads how tokens are drawn.</summary>
     /// <param name="body">Holds the fields.</param>

@@ -18,11 +18,16 @@ internal sealed class InputPolicy
 
     private readonly PolicyRules _rules;
     private readonly RequestMeter _meter;
+    private readonly bool _looks; // at any text at all
+    private readonly List<InputText>? _texts; // that classifiers will judge
 
     private InputPolicy(PolicyRules rules, RequestMeter meter)
     {
         _rules = rules;
         _meter = meter;
+        if (rules.Classifiers.Any(rule => rule.OnInput))
+            _texts = [];
+        _looks = rules.Input.Count + rules.Allow.Count > 0 || rules.Schemas.Any(rule => rule.OnInput) || _texts is not null;
     }
 
     /// <summary>Holds a chat to it.</summary>
@@ -34,9 +39,9 @@ internal sealed class InputPolicy
     {
         if (meter.Rules is not { } rules)
             return request;
-        if (rules.Output.Count > 0 && request.TellsContemplation)
+        if (rules.FiltersOutput && request.TellsContemplation)
             throw ApiException.Unsupported("include", "Unsupported value: 'include' with 'contemplation', as this server filters answers and agents' drafts would tell what it holds back.");
-        if (rules.Output.Count > 0 && request.TellsSubagents)
+        if (rules.FiltersOutput && request.TellsSubagents)
             throw ApiException.Unsupported("include", "Unsupported value: 'include' with 'subagents', as this server filters answers and what sub-agents wrote would tell what it holds back.");
         RefuseScores(rules, request.TopLogprobs >= 0);
         var policy = new InputPolicy(rules, meter);
@@ -49,6 +54,7 @@ internal sealed class InputPolicy
             MaxTokens = policy.MaxTokens(request.MaxTokens, moved),
         };
         policy.Tell(moved, headers);
+        policy.HandOver();
         return request;
     }
 
@@ -72,6 +78,7 @@ internal sealed class InputPolicy
             MaxTokens = policy.MaxTokens(request.MaxTokens, moved),
         };
         policy.Tell(moved, headers);
+        policy.HandOver();
         return request;
     }
 
@@ -86,7 +93,9 @@ internal sealed class InputPolicy
         if (meter.Rules is not { } rules)
             return inputs;
         var policy = new InputPolicy(rules, meter);
-        return [.. inputs.Select((input, i) => policy.Apply(input, decode, inputs.Count == 1 ? name : $"{name}[{i}]"))];
+        CompletionPrompt[] told = [.. inputs.Select((input, i) => policy.Apply(input, decode, inputs.Count == 1 ? name : $"{name}[{i}]"))];
+        policy.HandOver();
+        return told;
     }
 
     /// <summary>A decision as records name it: what, which rule, and where.</summary>
@@ -95,13 +104,13 @@ internal sealed class InputPolicy
     // Log-probabilities name the tokens of what is held back, and their likeliest neighbours.
     private static void RefuseScores(PolicyRules rules, bool asked)
     {
-        if (asked && rules.Output.Count > 0)
+        if (asked && rules.FiltersOutput)
             throw ApiException.Unsupported("logprobs", "Unsupported parameter: 'logprobs', as this server filters answers and the log-probabilities of their tokens would tell what it holds back.");
     }
 
     private ChatConversation Apply(ChatConversation conversation, IReadOnlyDictionary<string, object?> variables)
     {
-        if (_rules.Input.Count == 0 && _rules.Allow.Count == 0)
+        if (!_looks)
             return conversation;
         for (int i = 0; i < conversation.Tools.Count; i++)
             CheckFixed(conversation.Tools[i].Json, $"tools[{i}]", "system");
@@ -142,18 +151,21 @@ internal sealed class InputPolicy
     private ToolCall Apply(ToolCall call, string at, string role)
     {
         CheckFixed(call.Name, $"{at}.name", role);
+        SchemaRule[] schemas = [.. _rules.Schemas.Where(rule => rule.CoversCall(call.Name, role))];
+        if (schemas.Length > 0 && SchemaRule.Denial(schemas, call.Arguments) is { } denial)
+            Deny(denial.Rule, $"{at}.arguments", denial.Position);
         string arguments = Apply([call.Arguments], $"{at}.arguments", role, isJson: true, isAsked: false)[0]!;
         return arguments == call.Arguments ? call : call with { Arguments = arguments };
     }
 
-    private ContemplationFields Apply(ContemplationFields fields) => _rules.Input.Count == 0 ? fields : fields with
+    private ContemplationFields Apply(ContemplationFields fields) => !_looks ? fields : fields with
     {
         Perspectives = [.. fields.Perspectives.Select((text, i) => Apply([text], $"contemplation.perspectives[{i}]", "system", isAsked: false)[0]!)],
     };
 
     private CompletionPrompt Apply(CompletionPrompt prompt, Func<int[], string> decode, string path)
     {
-        if (_rules.Input.Count == 0 && _rules.Allow.Count == 0)
+        if (!_looks)
             return prompt;
         string text = prompt.Text ?? decode(prompt.Tokens!), told = Apply(text, path, "user");
         return told == text ? prompt : new CompletionPrompt(told, null);
@@ -167,6 +179,7 @@ internal sealed class InputPolicy
         string whole = string.Concat(parts);
         if (isAsked && whole.Length > 0)
             Ask(whole, path, role);
+        _texts?.Add(new InputText(path, role, whole));
         var filter = new TextFilter([.. _rules.Input.Where(rule => rule.Covers(role))], decision => Take(decision, path), isJson);
         return [.. parts.Select(part => part is null ? null : filter.Push(part) + filter.Finish())];
     }
@@ -175,32 +188,53 @@ internal sealed class InputPolicy
     private void Ask(string text, string path, string role)
     {
         TextRule[] rules = [.. _rules.Allow.Where(rule => rule.Covers(role))];
-        if (rules.Length == 0 || rules.Any(rule => rule.Matcher.IsIn(text)))
+        bool isAllowed = rules.Any(rule => rule.Matcher.IsIn(text));
+        SchemaRule[] schemas = [.. _rules.Schemas.Where(rule => rule.CoversContent(role))];
+        if (schemas.Length > 0 && SchemaRule.Denial(schemas, text, isAllowed) is { } denial)
+            Deny(denial.Rule, path, denial.Position);
+        if (rules.Length == 0 || isAllowed || schemas.Any(rule => rule.Action == RuleAction.Allow))
             return;
         _meter.Note($"denied allow {path}");
-        throw Refusal(path, "no rule of this server's policy allows it");
+        throw Refuse(path, "no rule of this server's policy allows it");
     }
 
     private void Take(RuleDecision decision, string path)
     {
-        _meter.Note(Text(decision, path));
         if (decision.Denies)
-            throw Refusal(path, $"the rule '{decision.Rule.Name}' of this server's policy denies it");
+            Deny(decision.Rule.Name, path, decision.Position);
+        _meter.Note(Text(decision, path));
+    }
+
+    private void Deny(string rule, string path, int position)
+    {
+        _meter.Note($"denied {rule} {path}:{position}");
+        throw Refusal(path, rule);
+    }
+
+    // What models are to judge waits until the request is paid.
+    private void HandOver()
+    {
+        if (_texts is not null)
+            _meter.Judge(_texts);
     }
 
     // In what has a form to keep nothing is redacted.
     private void CheckFixed(object? value, string path, string role)
     {
-        if (value is null || _rules.Input.Count == 0)
+        if (value is null || !_looks)
             return;
         bool isText = value is string;
         string text = isText ? (string)value : value is JsonNode node ? node.ToJsonString() : JsonSerializer.Serialize(value.ToString());
         var filter = new TextFilter([.. _rules.Input.Where(rule => rule.Covers(role))], decision => Take(decision with { Denies = true }, path), isJson: !isText);
         filter.Push(text);
         filter.Finish();
+        _texts?.Add(new InputText(path, role, text));
     }
 
-    private static ApiException Refusal(string path, string why) =>
+    /// <summary>The refusal of what a rule denies.</summary>
+    public static ApiException Refusal(string path, string rule) => Refuse(path, $"the rule '{rule}' of this server's policy denies it");
+
+    private static ApiException Refuse(string path, string why) =>
         ApiException.Invalid(path, "content_policy_violation", $"The request was refused: '{path}' cannot be sent, as {why}.");
 
     private int MaxTokens(int asked, List<string> moved)

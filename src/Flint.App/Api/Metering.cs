@@ -1,6 +1,7 @@
 using Flint.App.Accounts;
 using Flint.App.Operations;
 using Flint.App.Policy;
+using Flint.App.Serving;
 
 namespace Flint.App.Api;
 
@@ -9,7 +10,11 @@ namespace Flint.App.Api;
 /// <param name="Reservations">Where what they may use is set aside.</param>
 /// <param name="Counters">What <c>/metrics</c> tells.</param>
 /// <param name="Policies">What texts must keep to.</param>
+/// <param name="Classifier">Has models judge texts.</param>
 /// <param name="Telemetry">Their traces and metrics.</param>
 /// <param name="Log">Is told of each, and of faults.</param>
 /// <param name="Time">The clock.</param>
-internal sealed record Metering(Ledger Ledger, Reservations Reservations, ApiCounters Counters, Policies Policies, Telemetry Telemetry, ServerLog Log, TimeProvider Time);
+/// <param name="Checkers">The commands that code of agents can be put to, by name.</param>
+internal sealed record Metering(
+    Ledger Ledger, Reservations Reservations, ApiCounters Counters, Policies Policies, Classifier Classifier, Telemetry Telemetry, ServerLog Log, TimeProvider Time,
+    IReadOnlyDictionary<string, CodeChecker> Checkers);

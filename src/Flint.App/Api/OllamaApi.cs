@@ -5,8 +5,8 @@ using Microsoft.AspNetCore.Http;
 namespace Flint.App.Api;
 
 /// <summary>
-/// Ollama's API: <c>POST /api/chat</c> and <c>POST /api/generate</c>, lines of JSON or one object, and <c>GET /api/version</c>. The mode
-/// in a model's name goes before the field <c>think</c>.
+/// Ollama's API: <c>POST /api/chat</c> and <c>POST /api/generate</c>, lines of JSON or one object, and <c>GET /api/version</c>. The field
+/// <c>mode</c>, or the mode in a model's name, goes before the field <c>think</c>.
 /// </summary>
 internal sealed class OllamaApi(OllamaModels models)
 {
@@ -38,10 +38,10 @@ internal sealed class OllamaApi(OllamaModels models)
         OllamaRequest request;
         using (JsonDocument body = await RequestBody.ReadAsync(context.Request, context.RequestAborted))
             request = read(body.RootElement);
-        (NamedModel model, ReasoningMode? mode) = models.Find(request.Model);
+        (NamedModel model, ReasoningMode? byName) = models.Find(request.Model);
         if (request.Chat is not null)
         {
-            var turn = ChatTurn.Create(context, request.Chat.Under(mode), model, mode);
+            var turn = ChatTurn.Create(context, request.Chat.Under(request.Chat.ModeOf(byName)), model, byName);
             await ChatAnswer.RunAsync(context, turn, new OllamaTeller(turn, request.Model, isChat));
             return;
         }

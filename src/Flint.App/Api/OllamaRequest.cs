@@ -12,7 +12,6 @@ internal sealed record OllamaRequest(string Model, ChatRequest? Chat)
     private const int PenaltyWindow = 64;
 
     private static readonly JsonElement NoOptions = JsonDocument.Parse("{}").RootElement.Clone();
-    private static readonly string[] Efforts = ["low", "medium", "high"];
 
     /// <summary>Reads a chat.</summary>
     /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
@@ -52,9 +51,10 @@ internal sealed record OllamaRequest(string Model, ChatRequest? Chat)
         int? top = body.Int("top_logprobs", 0, ApiLimits.MaxTopLogprobs);
         int? maxTokens = options.Int("num_predict", int.MinValue, int.MaxValue) is int predict and > 0 ? predict : null;
         SamplingOptions sampling = ReadSampling(options);
-        var generation = new GenerationFields { Model = model, Stream = body.Flag("stream") ?? true, Stop = GenerationFields.ReadStop(options, "stop"), Sampling = sampling };
+        var generation = new GenerationFields { Model = model, Stream = body.Flag("stream") ?? true, Stop = GenerationFields.ReadStop(options, "stop"), Sampling = sampling, Deadline = GenerationFields.ReadDeadline(body) };
         ContemplationFields contemplation = ContemplationFields.Read(body, options, sampling, maxTokens);
         (ReasoningMode? mode, int? budget, string? effort) = ReadThink(body);
+        var own = ReasoningFields.Read(body);
         return new OllamaRequest(model, conversation is null ? null : new ChatRequest
         {
             Generation = generation,
@@ -62,9 +62,13 @@ internal sealed record OllamaRequest(string Model, ChatRequest? Chat)
             Format = FormatFields.ReadOllama(body),
             MaxTokens = maxTokens ?? int.MaxValue,
             TopLogprobs = logprobs ? top ?? 0 : -1,
-            Mode = mode,
-            ThinkingBudget = budget,
+            Mode = own.Mode,
+            EffortMode = mode,
+            ThinkingBudget = own.Budget ?? budget,
             Effort = effort,
+            TellsMode = own.TellsMode,
+            TellsContemplation = own.TellsContemplation,
+            TellsSubagents = own.TellsSubagents,
             Contemplation = contemplation,
             Subagents = SubagentFields.Read(body, sampling),
         });
@@ -100,8 +104,8 @@ internal sealed record OllamaRequest(string Model, ChatRequest? Chat)
         {
             JsonValueKind.True => (ReasoningMode.Thinking, null, null),
             JsonValueKind.False => (null, 0, null),
-            JsonValueKind.String => (null, null, body.Choice("think", Efforts)),
-            _ => throw JsonFields.WrongType("think", "a boolean or one of 'low', 'medium', 'high'", think),
+            JsonValueKind.String when body.Choice("think", ReasoningFields.Efforts) is var effort => (ReasoningFields.ModeOf(effort), null, ReasoningFields.EffortOf(effort)),
+            _ => throw JsonFields.WrongType("think", "a boolean or an effort such as 'low'", think),
         };
     }
 }

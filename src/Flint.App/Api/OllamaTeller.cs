@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Flint.Contemplate;
 
 namespace Flint.App.Api;
 
@@ -9,6 +10,8 @@ namespace Flint.App.Api;
 /// <param name="isChat">Whether the answer is a message, and not a mere response.</param>
 internal sealed class OllamaTeller(ChatTurn turn, string model, bool isChat) : ChatTeller(turn)
 {
+    private readonly string _model = model;
+    private readonly bool _isChat = isChat;
     private readonly List<(int Index, string Id, string Name, string Arguments)> _calls = []; // not told yet
     private readonly StringBuilder _arguments = new(); // of the call that is being read
     private string _id = "", _name = "";
@@ -36,6 +39,22 @@ internal sealed class OllamaTeller(ChatTurn turn, string model, bool isChat) : C
             stream.Write((this, output), static (writer, line) => line.Item1.Write(writer, line.output, done: false));
         _calls.Clear();
         output.Clear();
+    }
+
+    /// <summary>A line with no text.</summary>
+    public override void Tell(EventStream stream, in ContemplationEvent news)
+    {
+        if (!Turn.Request.TellsContemplation)
+            return;
+        stream.Write((this, news), static (writer, line) =>
+        {
+            WriteHead(writer, line.Item1._model);
+            WriteText(writer, line.Item1._isChat, "", "", []);
+            writer.WriteBoolean("done"u8, false);
+            writer.WritePropertyName("contemplation_event"u8);
+            line.news.WriteTo(writer);
+            writer.WriteEndObject();
+        });
     }
 
     /// <inheritdoc/>
@@ -81,8 +100,8 @@ internal sealed class OllamaTeller(ChatTurn turn, string model, bool isChat) : C
 
     private void Write(Utf8JsonWriter writer, ChatOutput output, bool done)
     {
-        WriteHead(writer, model);
-        WriteText(writer, isChat, output.Text(ChatPartKind.Content), output.Text(ChatPartKind.Reasoning), _calls);
+        WriteHead(writer, _model);
+        WriteText(writer, _isChat, output.Text(ChatPartKind.Content), output.Text(ChatPartKind.Reasoning), _calls);
         if (output.Scores.Count > 0)
             TokenNames.WriteScores(writer, "logprobs"u8, Turn.Tokenizer, output.Scores);
         writer.WriteBoolean("done"u8, done);
@@ -97,6 +116,8 @@ internal sealed class OllamaTeller(ChatTurn turn, string model, bool isChat) : C
             writer.WriteNumber("prompt_eval_duration"u8, (long)prompt.TotalNanoseconds);
             writer.WriteNumber("eval_count"u8, usage.OutputTokens);
             writer.WriteNumber("eval_duration"u8, (long)answer.TotalNanoseconds);
+            ChatExtras.WriteMode(writer, Turn);
+            ChatExtras.WriteEnd(writer, Turn, output);
         }
 
         writer.WriteEndObject();

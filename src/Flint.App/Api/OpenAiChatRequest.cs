@@ -1,17 +1,10 @@
 using System.Text.Json;
-using Flint.App.Serving;
 
 namespace Flint.App.Api;
 
 /// <summary>Reads the body of <c>POST /v1/chat/completions</c>.</summary>
 internal static class OpenAiChatRequest
 {
-    /// <summary>The effort that is the mode of this name.</summary>
-    public const string Contemplating = "contemplating";
-
-    /// <summary>Efforts that a request may ask for.</summary>
-    public static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max", Contemplating];
-
     /// <summary>Reads and checks a body.</summary>
     /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
     public static ChatRequest Read(JsonElement root)
@@ -26,43 +19,27 @@ internal static class OpenAiChatRequest
             throw ApiException.Invalid("top_logprobs", "invalid_value", "Invalid 'top_logprobs': 'logprobs' must be true to use it.");
         int? maxTokens = body.Int("max_completion_tokens", 1, int.MaxValue);
         int? maxTokensOld = body.Int("max_tokens", 1, int.MaxValue);
-        string? effort = body.Choice("reasoning_effort", Efforts);
-        ReasoningMode? mode = ModePlan.Find(body.Choice("mode", ModePlan.Names)) ?? (effort == Contemplating ? ReasoningMode.Contemplating : null);
-        (bool tree, bool subagents) = ReadInclude(body);
+        string? effort = body.Choice("reasoning_effort", ReasoningFields.Efforts);
+        var own = ReasoningFields.Read(body);
         return new ChatRequest
         {
-            Mode = mode,
-            ThinkingBudget = body.Int("thinking_budget", 0, int.MaxValue),
+            Mode = own.Mode,
+            EffortMode = ReasoningFields.ModeOf(effort),
+            Effort = ReasoningFields.EffortOf(effort),
+            ThinkingBudget = own.Budget,
             Contemplation = ContemplationFields.Read(body, body, generation.Sampling, maxTokens ?? maxTokensOld),
-            TellsMode = tree || body.TryGet("mode", out _),
-            TellsContemplation = tree,
+            TellsMode = own.TellsMode,
+            TellsContemplation = own.TellsContemplation,
             Subagents = SubagentFields.Read(body, generation.Sampling),
-            TellsSubagents = subagents,
+            TellsSubagents = own.TellsSubagents,
             Generation = generation,
             Conversation = OpenAiConversation.Read(body),
             Format = FormatFields.Read(body, body.Object("response_format"), "text", "json_object", "json_schema"),
             MaxTokens = maxTokens ?? maxTokensOld ?? int.MaxValue,
             TopLogprobs = logprobs ? top ?? 0 : -1,
             ParallelToolCalls = body.Flag("parallel_tool_calls") ?? true,
-            Effort = effort == Contemplating ? null : effort,
             TemplateVariables = ReadTemplateVariables(body),
         };
-    }
-
-    private static (bool Contemplation, bool Subagents) ReadInclude(JsonFields body)
-    {
-        if (body.Array("include", ApiLimits.MaxIncludes) is not JsonElement array)
-            return default;
-        List<string> included = [];
-        foreach (JsonElement one in array.EnumerateArray())
-        {
-            string path = $"include[{included.Count}]", value = JsonFields.Text(one, path);
-            if (value is not ("contemplation" or SubagentFields.Name))
-                throw JsonFields.InvalidChoice(path, value, ["contemplation", SubagentFields.Name]);
-            included.Add(value);
-        }
-
-        return (included.Contains("contemplation"), included.Contains(SubagentFields.Name));
     }
 
     // What would change the answer's meaning if it were passed over is refused by name.

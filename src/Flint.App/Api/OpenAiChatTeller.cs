@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Flint.App.Serving;
 using Flint.Contemplate;
 using Flint.Tokens;
 
@@ -18,7 +17,8 @@ internal sealed class OpenAiChatTeller(ChatTurn turn) : ChatTeller(turn)
         foreach (ChatOutput output in outputs)
             WriteMessage(writer, output);
         writer.WriteEndArray();
-        WriteTree(writer, outputs[0]);
+        ChatExtras.WriteTrees(writer, Turn, outputs[0].Trace, outputs[0].Subagents);
+        ChatExtras.WriteDeadline(writer, Turn.Deadline, outputs.Any(output => output.IsLate));
         Turn.Meter.Usage.Write(writer);
         writer.WriteEndObject();
     }
@@ -82,7 +82,8 @@ internal sealed class OpenAiChatTeller(ChatTurn turn) : ChatTeller(turn)
             writer.WriteStartArray("choices"u8);
             teller.WriteDelta(writer, output, begins);
             writer.WriteEndArray();
-            teller.WriteTree(writer, output);
+            if (output.FinishReason is not null)
+                ChatExtras.WriteEnd(writer, teller.Turn, output);
             if (teller.TellsUsage)
                 writer.WriteNull("usage"u8);
             writer.WriteEndObject();
@@ -99,12 +100,7 @@ internal sealed class OpenAiChatTeller(ChatTurn turn) : ChatTeller(turn)
         writer.WriteNumber("created"u8, Turn.Meter.Created);
         writer.WriteString("model"u8, Turn.Name);
         writer.WriteString("system_fingerprint"u8, Turn.Fingerprint);
-        if (!Turn.Request.TellsMode)
-            return;
-        writer.WriteStartObject("mode"u8);
-        writer.WriteString("name"u8, Turn.Plan.Mode is ReasoningMode mode ? ModePlan.Names[(int)mode] : null);
-        writer.WriteString("approximation"u8, Turn.Plan.Approximation);
-        writer.WriteEndObject();
+        ChatExtras.WriteMode(writer, Turn);
     }
 
     private void WriteMessage(Utf8JsonWriter writer, ChatOutput output)
@@ -186,20 +182,5 @@ internal sealed class OpenAiChatTeller(ChatTurn turn) : ChatTeller(turn)
         }
 
         writer.WriteEndArray();
-    }
-
-    private void WriteTree(Utf8JsonWriter writer, ChatOutput output)
-    {
-        if (output.Trace is { } trace && Turn.Request.TellsContemplation)
-        {
-            writer.WritePropertyName("contemplation"u8);
-            trace.WriteTo(writer);
-        }
-
-        if (output.Subagents is { } tree && Turn.Request.TellsSubagents)
-        {
-            writer.WritePropertyName(SubagentFields.Name);
-            tree.WriteTo(writer);
-        }
     }
 }

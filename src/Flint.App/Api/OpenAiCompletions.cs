@@ -28,14 +28,15 @@ internal sealed class OpenAiCompletions(Models models)
         request = InputPolicy.Apply(request, ids => model.Tokenizer.Decode(ids), meter, context.Response.Headers);
 
         var choices = new List<CompletionChoice>();
+        using var limit = new TimeLimit(request.Generation.Deadline, meter.Time, context.RequestAborted);
         try
         {
             await SubmitAsync(request, variant, meter, choices);
-            var answer = new Answer(meter, variant, choices, request.Generation.StreamUsage);
+            var answer = new Answer(meter, variant, choices, request.Generation.StreamUsage, request.Generation.Deadline);
             if (request.Generation.Stream)
-                await StreamAsync(context, answer);
+                await StreamAsync(context, answer, limit);
             else
-                await AnswerAsync(context, answer);
+                await AnswerAsync(context, answer, limit);
         }
         finally
         {
@@ -43,7 +44,7 @@ internal sealed class OpenAiCompletions(Models models)
         }
     }
 
-    private sealed record Answer(RequestMeter Meter, ModelVariant Model, IReadOnlyList<CompletionChoice> Choices, bool TellsUsage);
+    private sealed record Answer(RequestMeter Meter, ModelVariant Model, IReadOnlyList<CompletionChoice> Choices, bool TellsUsage, TimeSpan? Deadline);
 
     private static async Task SubmitAsync(CompletionRequest request, ModelVariant variant, RequestMeter meter, List<CompletionChoice> choices)
     {
@@ -65,6 +66,7 @@ internal sealed class OpenAiCompletions(Models models)
                 TopLogprobs = request.Logprobs,
                 PromptLogprobs = request.Echo && scores,
                 Samples = request.Generation.Choices,
+                Share = meter.Share,
             });
             meter.Add(first.Samples);
             foreach (Sequence sample in first.Samples)
@@ -78,9 +80,9 @@ internal sealed class OpenAiCompletions(Models models)
         return ids.Length > 0 ? ids : throw ApiException.Invalid("prompt", "invalid_value", "Invalid 'prompt': it has no tokens, and this model has no token to begin with.");
     }
 
-    private static async Task AnswerAsync(HttpContext context, Answer answer)
+    private static async Task AnswerAsync(HttpContext context, Answer answer, TimeLimit limit)
     {
-        await Generation.RunAsync(answer.Choices, static _ => ValueTask.CompletedTask, context.RequestAborted);
+        await Generation.RunAsync(answer.Choices, static _ => ValueTask.CompletedTask, limit);
         await answer.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(answer.Choices.Select(choice => choice.FinishReason)));
         await ApiJson.AnswerAsync(context, StatusCodes.Status200OK, answer, static (writer, answer) =>
         {
@@ -89,12 +91,13 @@ internal sealed class OpenAiCompletions(Models models)
             foreach (CompletionChoice choice in answer.Choices)
                 choice.Write(writer);
             writer.WriteEndArray();
+            ChatExtras.WriteDeadline(writer, answer.Deadline, answer.Choices.Any(choice => choice.IsLate));
             answer.Meter.Usage.Write(writer);
             writer.WriteEndObject();
         });
     }
 
-    private static async Task StreamAsync(HttpContext context, Answer answer)
+    private static async Task StreamAsync(HttpContext context, Answer answer, TimeLimit limit)
     {
         using var stream = new EventStream(context);
         await stream.FlushAsync();
@@ -104,7 +107,7 @@ internal sealed class OpenAiCompletions(Models models)
                 return ValueTask.CompletedTask; // told below, once it is paid
             stream.Write((answer, choice), WriteChunk);
             return stream.FlushAsync();
-        }, context.RequestAborted);
+        }, limit);
 
         await answer.Meter.SettleAsync(StatusCodes.Status200OK, Generation.Reasons(answer.Choices.Select(choice => choice.FinishReason)));
         foreach (CompletionChoice choice in answer.Choices)
@@ -121,6 +124,8 @@ internal sealed class OpenAiCompletions(Models models)
         writer.WriteStartArray("choices"u8);
         chunk.Choice.Write(writer);
         writer.WriteEndArray();
+        if (chunk.Choice.FinishReason is not null)
+            ChatExtras.WriteDeadline(writer, chunk.Answer.Deadline, chunk.Choice.IsLate);
         if (chunk.Answer.TellsUsage)
             writer.WriteNull("usage"u8);
         writer.WriteEndObject();

@@ -9,21 +9,26 @@ internal static class OpenApiSchemas
         "repetition_penalty number|null", "logit_bias {number}|null", "seed integer|null",
     ];
 
-    private static readonly string[] Thinking = ["mode 'instant'|'thinking'|'contemplating'", "thinking_budget integer|null", "contemplation {any}|null", "subagents any"];
+    private static readonly string[] Thinking =
+    [
+        "mode 'instant'|'thinking'|'contemplating'", "thinking_budget integer|null", "contemplation {any}|null", "subagents any", "deadline_seconds number|null", "include [string]|null",
+    ];
+
+    private static readonly string[] Thought = ["mode {any}", "contemplation {any}", "subagents any", "deadline_passed boolean"];
 
     private static readonly string[] OllamaCounts = ["total_duration integer", "load_duration integer", "prompt_eval_count integer", "prompt_eval_duration integer", "eval_count integer", "eval_duration integer"];
 
     private static readonly string[] Messages =
     [
         "messages! [AnthropicTurn]", "system string|[{any}]|null", "stop_sequences [string]|null", "tools [{any}]|null", "tool_choice {any}|null", "thinking {any}|null",
-        "output_config {any}|null", "grammar string|null", "contemplation {any}|null", "subagents any", "metadata {any}|null", "service_tier any", "cache_control any", "inference_geo any", "speed any",
-        "diagnostics any", "user_profile_id any", "workspace_id any", "context_management any", "betas any", .. Sampling,
+        "output_config {any}|null", "grammar string|null", "metadata {any}|null", "service_tier any", "cache_control any", "inference_geo any", "speed any",
+        "diagnostics any", "user_profile_id any", "workspace_id any", "context_management any", "betas any", .. Sampling, .. Thinking,
     ];
 
     private static readonly string[] OwnedLimits =
     [
         "requests_per_minute integer|null", "tokens_per_minute integer|null", "concurrent_requests integer|null", "daily_tokens integer|null", "monthly_tokens integer|null",
-        "daily_cost number|string|null", "monthly_cost number|string|null",
+        "daily_cost number|string|null", "monthly_cost number|string|null", "weight integer|null",
     ];
 
     private static readonly string[] KeyFields =
@@ -52,7 +57,7 @@ internal static class OpenApiSchemas
         [
             "model! string", "messages! [ChatMessage]", "stream boolean|null", "stream_options StreamOptions|null", "n integer|null", "max_tokens integer|null", "max_completion_tokens integer|null",
             "stop string|[string]|null", "ignore_eos boolean|null", "logprobs boolean|null", "top_logprobs integer|null", "tools [Tool]|null", "tool_choice any", "parallel_tool_calls boolean|null",
-            "response_format {any}|null", "grammar string|null", "modalities [string]|null", "reasoning_effort string|null", "include [string]|null", "chat_template_kwargs {any}|null", .. Sampling, .. Thinking,
+            "response_format {any}|null", "grammar string|null", "modalities [string]|null", "reasoning_effort string|null", "chat_template_kwargs {any}|null", .. Sampling, .. Thinking,
         ],
         ["ChatMessage"] =
         [
@@ -65,7 +70,7 @@ internal static class OpenApiSchemas
         ["CalledFunction"] = ["name! string", "arguments! string"],
         ["ChatCompletion"] =
         [
-            "id! string", "object! 'chat.completion'", "created! integer", "model! string", "system_fingerprint! string", "choices! [ChatChoice]", "usage! TokenUsage", "mode {any}", "contemplation {any}", "subagents any",
+            "id! string", "object! 'chat.completion'", "created! integer", "model! string", "system_fingerprint! string", "choices! [ChatChoice]", "usage! TokenUsage", .. Thought,
         ],
         ["ChatChoice"] = ["index! integer", "message! ChatAnswer", "logprobs! {any}|null", "finish_reason! 'stop'|'length'|'tool_calls'|'content_filter'"],
         ["ChatAnswer"] = ["role! 'assistant'", "content! string|null", "refusal! null", "reasoning_content string", "tool_calls [ToolCall]"],
@@ -76,9 +81,9 @@ internal static class OpenApiSchemas
         ["CompletionRequest"] =
         [
             "model! string", "prompt! string|[string]|[integer]|[[integer]]", "stream boolean|null", "stream_options StreamOptions|null", "n integer|null", "best_of integer|null", "max_tokens integer|null",
-            "stop string|[string]|null", "ignore_eos boolean|null", "echo boolean|null", "logprobs integer|null", "suffix string|null", .. Sampling,
+            "stop string|[string]|null", "ignore_eos boolean|null", "echo boolean|null", "logprobs integer|null", "suffix string|null", "deadline_seconds number|null", .. Sampling,
         ],
-        ["Completion"] = ["id! string", "object! 'text_completion'", "created! integer", "model! string", "system_fingerprint! string", "choices! [CompletionChoice]", "usage! TokenUsage"],
+        ["Completion"] = ["id! string", "object! 'text_completion'", "created! integer", "model! string", "system_fingerprint! string", "choices! [CompletionChoice]", "usage! TokenUsage", "deadline_passed boolean"],
         ["CompletionChoice"] = ["text! string", "index! integer", "logprobs! {any}|null", "finish_reason! string|null"],
         ["EmbeddingRequest"] =
         [
@@ -91,7 +96,7 @@ internal static class OpenApiSchemas
         [
             "model! string", "input string|[{any}]|null", "instructions string|null", "stream boolean|null", "stream_options {any}|null", "background boolean|null", "store boolean|null",
             "previous_response_id string|null", "max_output_tokens integer|null", "max_tool_calls integer|null", "truncation 'auto'|'disabled'", "stop string|[string]|null", "ignore_eos boolean|null",
-            "top_logprobs integer|null", "include [string]|null", "tools [{any}]|null", "tool_choice any", "parallel_tool_calls boolean|null", "reasoning {any}|null", "text {any}|null", "grammar string|null",
+            "top_logprobs integer|null", "tools [{any}]|null", "tool_choice any", "parallel_tool_calls boolean|null", "reasoning {any}|null", "text {any}|null", "grammar string|null",
             "metadata {string}|null", "user string|null", "safety_identifier string|null", "prompt_cache_key string|null", "service_tier string|null", "chat_template_kwargs {any}|null", .. Sampling, .. Thinking,
         ],
         ["Response"] =
@@ -100,7 +105,7 @@ internal static class OpenApiSchemas
             "output! [{any}]", "error! {any}|null", "incomplete_details! {any}|null", "usage! {any}|null", "background boolean", "instructions string|null", "max_output_tokens integer|null",
             "max_tool_calls integer|null", "parallel_tool_calls boolean", "previous_response_id string|null", "reasoning {any}", "service_tier string", "store boolean", "temperature number", "top_p number",
             "top_logprobs integer", "text {any}", "tool_choice any", "tools [{any}]", "truncation string", "metadata {string}", "user string|null", "safety_identifier string|null", "prompt_cache_key string|null",
-            "mode {any}", "contemplation {any}", "subagents any",
+            .. Thought,
         ],
         ["InputTokens"] = ["object! 'response.input_tokens'", "input_tokens! integer"],
         ["Deleted"] = ["id! string", "object! string", "deleted! boolean"],
@@ -117,7 +122,7 @@ internal static class OpenApiSchemas
         ["Message"] =
         [
             "id! string", "type! 'message'", "role! 'assistant'", "model! string", "content! [{any}]", "stop_reason! string|null", "stop_sequence! string|null", "stop_details {any}|null", "container {any}|null",
-            "diagnostics {any}|null", "usage! {any}",
+            "diagnostics {any}|null", "usage! {any}", .. Thought,
         ],
         ["MessageTokens"] = ["input_tokens! integer"],
 
@@ -132,16 +137,16 @@ internal static class OpenApiSchemas
         ["OllamaChatRequest"] =
         [
             "model! string", "messages [OllamaMessage]|null", "tools [Tool]|null", "stream boolean|null", "think boolean|string|null", "keep_alive string|number|null", "options {any}|null", "logprobs boolean|null",
-            "top_logprobs integer|null", "format any", "grammar string|null", "contemplation {any}|null", "subagents any",
+            "top_logprobs integer|null", "format any", "grammar string|null", .. Thinking,
         ],
         ["OllamaMessage"] = ["role! string", "content string", "thinking string", "tool_calls [{any}]", "tool_name string"],
-        ["OllamaChat"] = ["model! string", "created_at! string", "message! OllamaMessage", "done! boolean", "done_reason string", "logprobs [{any}]", .. OllamaCounts],
+        ["OllamaChat"] = ["model! string", "created_at! string", "message! OllamaMessage", "done! boolean", "done_reason string", "logprobs [{any}]", .. OllamaCounts, .. Thought],
         ["OllamaGenerateRequest"] =
         [
             "model! string", "prompt string|null", "system string|null", "raw boolean|null", "stream boolean|null", "think boolean|string|null", "keep_alive string|number|null", "options {any}|null",
-            "logprobs boolean|null", "top_logprobs integer|null", "format any", "grammar string|null", "contemplation {any}|null", "subagents any",
+            "logprobs boolean|null", "top_logprobs integer|null", "format any", "grammar string|null", .. Thinking,
         ],
-        ["OllamaGenerated"] = ["model! string", "created_at! string", "response! string", "thinking string", "done! boolean", "done_reason string", "logprobs [{any}]", .. OllamaCounts],
+        ["OllamaGenerated"] = ["model! string", "created_at! string", "response! string", "thinking string", "done! boolean", "done_reason string", "logprobs [{any}]", .. OllamaCounts, .. Thought],
         ["OllamaEmbedRequest"] = ["model! string", "input string|[string]|[integer]|[[integer]]|null", "truncate boolean|null", "dimensions integer|null", "pooling 'mean'|'last'"],
         ["OllamaEmbeddings"] = ["model! string", "embeddings! [[number]]", "total_duration! integer", "load_duration! integer", "prompt_eval_count! integer"],
         ["OllamaEmbeddingRequest"] = ["model! string", "prompt string|null", "pooling 'mean'|'last'"],

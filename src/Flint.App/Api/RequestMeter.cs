@@ -32,8 +32,11 @@ internal sealed class RequestMeter
     private readonly List<string> _decisions = [];
     private readonly PolicyRules? _rules;
     private readonly bool _hasRules;
+    private readonly CancellationToken _left; // the caller has
+    private IReadOnlyList<InputText>? _unjudged;
     private Reservation? _reservation;
-    private UpstreamAnswer? _upstream;
+    private readonly List<UpstreamAnswer> _upstreams = [];
+    private readonly HashSet<UpstreamAnswer> _upstreamAgents = []; // those whose tokens are all reasoning
     private int _threads;
     private long _reasoningTokens;
     private double _submittedMs;
@@ -51,6 +54,7 @@ internal sealed class RequestMeter
         _route = route;
         _key = key;
         _headers = context.Response.Headers;
+        _left = context.RequestAborted;
         _span = metering.Telemetry.Begin(route.Operation, route.Path, context.Request.Headers.TraceParent, context.Request.Headers.TraceState);
         _start = Stopwatch.GetTimestamp();
         _hasRules = metering.Policies.TryFind(key?.Scopes.Policy, out _rules);
@@ -59,10 +63,14 @@ internal sealed class RequestMeter
             RequestId = id, Endpoint = route.Path, Dialect = route.Dialect, Started = metering.Time.GetUtcNow().ToUnixTimeMilliseconds(),
             KeyId = key?.Id, ProjectId = key?.ProjectId, OrganizationId = key?.OrganizationId,
         };
+        Share = new EngineShare(key?.Id ?? 0);
     }
 
     /// <summary>The meter of a request to a metered route.</summary>
     public static RequestMeter Of(HttpContext context) => context.Features.GetRequiredFeature<RequestMeter>();
+
+    /// <summary>Whose its sequences are to an engine: the key's, with the weight that it has when what it may use is set aside.</summary>
+    public EngineShare Share { get; }
 
     /// <summary>The id its response carries.</summary>
     public string Id => _record.RequestId;
@@ -70,8 +78,19 @@ internal sealed class RequestMeter
     /// <summary>When the request arrived, Unix seconds.</summary>
     public long Created => _record.Started / 1000;
 
+    /// <summary>A command that code of agents can be put to.</summary>
+    /// <exception cref="ApiException">There is none of that name.</exception>
+    public CodeChecker Checker(string name) => _metering.Checkers.GetValueOrDefault(name)
+        ?? throw ApiException.Invalid("contemplation.checker", "unknown_checker", $"Invalid 'contemplation.checker': this server has no checker '{ApiException.Shorten(name)}'.");
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time => _metering.Time;
+
     /// <summary>Where faults are told.</summary>
     public ServerLog Log => _metering.Log;
+
+    /// <summary>Asks models about texts.</summary>
+    public Classifier Classifier => _metering.Classifier;
 
     /// <summary>Counts tokens of reasoning.</summary>
     public void CountReasoning(long tokens = 1) => Interlocked.Add(ref _reasoningTokens, tokens);
@@ -98,6 +117,10 @@ internal sealed class RequestMeter
     /// <summary>The policy that the request and its answer must keep to, as it was when the request came; null for none.</summary>
     /// <exception cref="ApiException">The key names one that this server does not have.</exception>
     public PolicyRules? Rules => _hasRules ? _rules : throw RefusePolicy();
+
+    /// <summary>Has models judge texts of the request before its answer is computed, once what that may use is set aside.</summary>
+    /// <param name="texts">The texts; those of a request that is read again, shortened, are among those of its first reading.</param>
+    public void Judge(IReadOnlyList<InputText> texts) => _unjudged ??= texts;
 
     /// <summary>Notes what was decided about the request, for its record: never its text.</summary>
     public void Note(string decision)
@@ -156,6 +179,9 @@ internal sealed class RequestMeter
         }
 
         _reservation = grant.Reservation!;
+        Share.Weight = grant.Weight;
+        if (_unjudged is not null)
+            await Classifier.JudgeAsync(_rules!.Classifiers.Where(rule => rule.OnInput), _unjudged, this, _left);
         return _reservation.OutputTokens;
     }
 
@@ -199,7 +225,16 @@ internal sealed class RequestMeter
     {
         if (_reservation is null)
             throw NotReserved();
-        _upstream = answer;
+        lock (_upstreams)
+            _upstreams.Add(answer);
+    }
+
+    /// <summary>Adds the answer of an upstream that is one agent of many; all it writes counts as reasoning.</summary>
+    public void AddAgent(UpstreamAnswer answer)
+    {
+        lock (_upstreams)
+            _upstreamAgents.Add(answer);
+        Add(answer);
     }
 
     /// <summary>What was used until now.</summary>
@@ -222,12 +257,13 @@ internal sealed class RequestMeter
                     usage.ReasoningTokens += sequence.OutputTokens;
             }
 
-            if (_upstream is { Usage: var relayed })
+            foreach (UpstreamAnswer answer in Upstreams)
             {
+                UpstreamUsage relayed = answer.Usage;
                 usage.PromptTokens += relayed.PromptTokens;
                 usage.CachedTokens += relayed.CachedTokens;
                 usage.OutputTokens += relayed.OutputTokens;
-                usage.ReasoningTokens += relayed.ReasoningTokens ?? 0;
+                usage.ReasoningTokens += IsAgent(answer) ? relayed.OutputTokens : relayed.ReasoningTokens ?? 0;
             }
 
             return usage;
@@ -256,8 +292,7 @@ internal sealed class RequestMeter
             return;
         _settled = true;
         TokenUsage usage = Usage;
-        if (_upstream is not null)
-            SettleUpstream(_upstream);
+        SettleUpstreams();
         _record.Status = status;
         _record.Finish = finish;
         lock (_decisions)
@@ -266,7 +301,7 @@ internal sealed class RequestMeter
         _record.CachedTokens = usage.CachedTokens;
         _record.OutputTokens = usage.OutputTokens;
         _record.ReasoningTokens = usage.ReasoningTokens;
-        _record.Cost = (_upstream?.Price ?? _reservation?.Price)?.Of(usage.PromptTokens, usage.CachedTokens, usage.OutputTokens) ?? 0;
+        _record.Cost = Upstreams.Length == 0 ? _reservation?.Price?.Of(usage.PromptTokens, usage.CachedTokens, usage.OutputTokens) ?? 0 : UpstreamCost();
         foreach (Sequence sequence in _sequences)
         {
             _record.CpuMs += sequence.ComputeTime.TotalMilliseconds * _threads;
@@ -282,16 +317,45 @@ internal sealed class RequestMeter
         await _metering.Ledger.RecordAsync(_record, _reservation);
     }
 
-    // The record names the target that answered, or was asked last.
-    private void SettleUpstream(UpstreamAnswer answer)
+    private UpstreamAnswer[] Upstreams
     {
-        if (answer.Target is not string target)
+        get
+        {
+            lock (_upstreams)
+                return [.. _upstreams];
+        }
+    }
+
+    private bool IsAgent(UpstreamAnswer answer)
+    {
+        lock (_upstreams)
+            return _upstreamAgents.Contains(answer);
+    }
+
+    // The record names the targets that answered, or were asked last.
+    private void SettleUpstreams()
+    {
+        UpstreamAnswer[] asked = [.. Upstreams.Where(answer => answer.Target is not null)];
+        if (asked.Length == 0)
             return;
-        _record.Fingerprint = "upstream:" + target;
-        if (answer.Excess is > 0 and var excess)
-            Note($"exceeded upstream {target} {excess}");
-        if (answer.Begun is long begun)
+        _record.Fingerprint = "upstream:" + string.Join(',', asked.Select(answer => answer.Target).Distinct());
+        foreach (UpstreamAnswer answer in asked.Where(answer => answer.Excess > 0))
+            Note($"exceeded upstream {answer.Target} {answer.Excess}");
+        if (asked.Min(answer => answer.Begun) is long begun)
             _record.FirstTokenMs = Stopwatch.GetElapsedTime(_start, begun).TotalMilliseconds;
+    }
+
+    // Sums are rounded up once for each price; together never to more than was reserved.
+    private long UpstreamCost()
+    {
+        long cost = 0;
+        foreach (var answers in Upstreams.GroupBy(answer => answer.Price ?? _reservation?.Price))
+        {
+            UpstreamUsage[] usages = [.. answers.Select(answer => answer.Usage)];
+            cost += answers.Key?.Of(usages.Sum(usage => usage.PromptTokens), usages.Sum(usage => usage.CachedTokens), usages.Sum(usage => usage.OutputTokens)) ?? 0;
+        }
+
+        return Math.Min(cost, _reservation?.Cost ?? cost);
     }
 
     // A way to the engine, or to an upstream, that forgets to reserve would be a hole in every budget.

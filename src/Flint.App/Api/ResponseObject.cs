@@ -1,7 +1,6 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Flint.App.Serving;
 using Flint.Contemplate;
 
 namespace Flint.App.Api;
@@ -28,6 +27,9 @@ internal sealed class ResponseObject(ChatTurn turn, ResponsesRequest request)
 
     /// <summary>The tree it comes from, where several agents made it.</summary>
     public ContemplationTrace? Trace { get; set; }
+
+    /// <summary>Whether its time was over before it was.</summary>
+    public bool IsLate { get; set; }
 
     /// <summary>Whether a rule has ended it, of this server's or of an upstream's.</summary>
     public bool IsFiltered { get; set; }
@@ -125,24 +127,9 @@ internal sealed class ResponseObject(ChatTurn turn, ResponsesRequest request)
 
     private void WriteExtensions(Utf8JsonWriter writer)
     {
-        if (turn.Request.TellsMode)
-        {
-            writer.WriteStartObject("mode"u8);
-            writer.WriteString("name"u8, turn.Plan.Mode is ReasoningMode mode ? ModePlan.Names[(int)mode] : null);
-            writer.WriteString("approximation"u8, turn.Plan.Approximation);
-            writer.WriteEndObject();
-        }
-
-        if (Trace is not null && turn.Request.TellsContemplation)
-        {
-            writer.WritePropertyName("contemplation"u8);
-            Trace.WriteTo(writer);
-        }
-
-        if (Subagents is not null && turn.Request.TellsSubagents)
-        {
-            writer.WritePropertyName(SubagentFields.Name);
-            Subagents.WriteTo(writer);
-        }
+        ChatExtras.WriteMode(writer, turn);
+        ChatExtras.WriteTrees(writer, turn, Trace, Subagents);
+        if (Ended is not null)
+            ChatExtras.WriteDeadline(writer, turn.Deadline, IsLate);
     }
 }

@@ -2,7 +2,6 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
-using Flint.App.Serving;
 using Flint.Dialects;
 using Flint.Engine;
 
@@ -11,12 +10,12 @@ namespace Flint.App.Api;
 /// <summary>The body of <c>POST /v1/responses</c>.</summary>
 internal sealed record ResponsesRequest
 {
-    private const string Logprobs = "message.output_text.logprobs", Tree = "contemplation", Subagents = SubagentFields.Name;
+    private const string Logprobs = "message.output_text.logprobs";
 
     // Those that only tools or sights of another server's would fill change nothing here.
     private static readonly string[] Includes =
     [
-        Tree, Subagents, Logprobs, "reasoning.encrypted_content", "file_search_call.results", "web_search_call.results", "web_search_call.action.sources",
+        Logprobs, "reasoning.encrypted_content", "file_search_call.results", "web_search_call.results", "web_search_call.action.sources",
         "message.input_image.image_url", "computer_call_output.output.image_url", "code_interpreter_call.outputs",
     ];
 
@@ -68,10 +67,10 @@ internal sealed record ResponsesRequest
 
         SamplingOptions sampling = GenerationFields.ReadSampling(body, new SamplingOptions());
         int? maxTokens = body.Int("max_output_tokens", 1, int.MaxValue), top = body.Int("top_logprobs", 0, ApiLimits.MaxTopLogprobs);
-        HashSet<string> included = ReadIncludes(body);
-        bool tree = included.Contains(Tree), logprobs = included.Contains(Logprobs);
+        var own = ReasoningFields.Read(body, Includes);
+        bool logprobs = own.Included.Contains(Logprobs);
         JsonFields? reasoning = body.Object("reasoning");
-        string? effort = reasoning?.Choice("effort", OpenAiChatRequest.Efforts);
+        string? effort = reasoning?.Choice("effort", ReasoningFields.Efforts);
         var echo = new JsonObject();
         var strict = new List<string>();
         List<ToolDefinition> tools = ReadTools(body, strict, echo);
@@ -102,20 +101,22 @@ internal sealed record ResponsesRequest
                     Stop = GenerationFields.ReadStop(body, "stop"),
                     IgnoreEos = body.Flag("ignore_eos") ?? false,
                     Sampling = sampling,
+                    Deadline = GenerationFields.ReadDeadline(body),
                 },
                 Conversation = new ChatConversation { Messages = input.Messages, Tools = choice.Offers ? tools : [], StrictTools = choice.Offers ? strict : [], ToolChoice = choice },
                 Format = FormatFields.Read(body, format, "text", "json_object", "json_schema"),
                 MaxTokens = maxTokens ?? int.MaxValue,
                 TopLogprobs = logprobs || top > 0 ? top ?? 0 : -1,
                 ParallelToolCalls = body.Flag("parallel_tool_calls") ?? true,
-                Mode = ModePlan.Find(body.Choice("mode", ModePlan.Names)) ?? (effort == OpenAiChatRequest.Contemplating ? ReasoningMode.Contemplating : null),
-                Effort = effort == OpenAiChatRequest.Contemplating ? null : effort,
-                ThinkingBudget = body.Int("thinking_budget", 0, int.MaxValue),
+                Mode = own.Mode,
+                EffortMode = ReasoningFields.ModeOf(effort),
+                Effort = ReasoningFields.EffortOf(effort),
+                ThinkingBudget = own.Budget,
                 Contemplation = ContemplationFields.Read(body, body, sampling, maxTokens),
-                TellsMode = tree || body.TryGet("mode", out _),
-                TellsContemplation = tree,
+                TellsMode = own.TellsMode,
+                TellsContemplation = own.TellsContemplation,
                 Subagents = SubagentFields.Read(body, sampling),
-                TellsSubagents = included.Contains(Subagents),
+                TellsSubagents = own.TellsSubagents,
                 TemplateVariables = OpenAiChatRequest.ReadTemplateVariables(body),
             },
         };
@@ -188,24 +189,6 @@ internal sealed record ResponsesRequest
     private static ApiException TooLong(string path, int most, int length) =>
         ApiException.Invalid(path, "string_above_max_length", $"Invalid '{path}': string too long. Expected a string with maximum length {most}, but got a string with length {length} instead.");
 
-    private static HashSet<string> ReadIncludes(JsonFields body)
-    {
-        var asked = new HashSet<string>();
-        if (body.Array("include", ApiLimits.MaxIncludes) is JsonElement array)
-        {
-            int index = 0;
-            foreach (JsonElement one in array.EnumerateArray())
-            {
-                string path = $"include[{index++}]", value = JsonFields.Text(one, path);
-                if (!Includes.Contains(value))
-                    throw JsonFields.InvalidChoice(path, value, Includes);
-                asked.Add(value);
-            }
-        }
-
-        return asked;
-    }
-
     // Functions stand flat here: their fields beside the type.
     private static List<ToolDefinition> ReadTools(JsonFields body, List<string> strict, JsonObject echo)
     {
@@ -218,7 +201,7 @@ internal sealed record ResponsesRequest
         {
             JsonFields tool = JsonFields.Object(one, $"tools[{told.Count}]");
             string type = tool.RequiredText("type");
-            if (type == Subagents)
+            if (type == SubagentFields.Name)
             {
                 told.Add(ChatConversation.NodeOf(one, tool.Path)); // read with the field of that name
                 continue;

@@ -214,6 +214,7 @@ internal sealed class ResponsesTeller(ChatTurn turn, ResponsesRequest request, R
         bool isWhole = output.FinishReason is not ("length" or OutputFilter.FinishReason);
         _response.IsFiltered = output.FinishReason == OutputFilter.FinishReason;
         Close(stream, isWhole ? "completed" : "incomplete");
+        _response.IsLate = output.IsLate;
         _response.Trace = output.Trace;
         _response.Subagents = output.Subagents;
         Finish(isWhole ? "completed" : "incomplete");

@@ -17,7 +17,7 @@ internal sealed class SpawningChat
     private const int MaxRounds = 32; // turns that may end with calls
     private const int MaxNews = 64; // pieces of thoughts that are not told yet; agents then wait
 
-    private readonly EngineTurn _turn;
+    private readonly ChatTurn _turn;
     private readonly TokenBudget _tokens;
     private readonly Subagents _agents;
     private readonly SubagentOptions _options;
@@ -34,7 +34,7 @@ internal sealed class SpawningChat
     private CancellationTokenSource? _leave;
     private Task? _running;
 
-    /// <summary>Prepares a choice's sub-agents.</summary>
+    /// <summary>Prepares the sub-agents of a choice of an engine's.</summary>
     /// <param name="turn">What was asked, with sub-agents.</param>
     /// <param name="tokens">The choice's budget.</param>
     public SpawningChat(EngineTurn turn, TokenBudget tokens)
@@ -44,8 +44,22 @@ internal sealed class SpawningChat
         Conversation = turn.Input;
         _options = turn.Request.Subagents! with { PromptTokens = turn.SubagentPromptTokens };
         GenerationFields generation = turn.Request.Generation;
-        SubagentTask task = ChatSubagents.Create(turn.Variant, turn.Input, turn.Render, generation.Sampling, generation.Stop, TellAsync);
+        SubagentTask task = ChatSubagents.Create(turn.Variant, turn.Input, turn.Render, generation.Sampling, generation.Stop, TellAsync, turn.Meter.Share);
         _agents = new Subagents(turn.Model.Engine, task, _options, tokens);
+    }
+
+    /// <summary>Prepares the sub-agents of an answer that is computed elsewhere.</summary>
+    /// <param name="turn">What was asked, with sub-agents.</param>
+    /// <param name="conversation">The conversation.</param>
+    /// <param name="tokens">The answer's budget.</param>
+    /// <param name="spawn">Makes the agents, which tell what happens.</param>
+    public SpawningChat(ChatTurn turn, TemplateInput conversation, TokenBudget tokens, Func<Func<SubagentEvent, CancellationToken, ValueTask>, Subagents> spawn)
+    {
+        _turn = turn;
+        _tokens = tokens;
+        Conversation = conversation;
+        _options = turn.Request.Subagents!;
+        _agents = spawn(TellAsync);
     }
 
     /// <summary>The conversation, with the answers of sub-agents so far.</summary>
@@ -131,9 +145,9 @@ internal sealed class SpawningChat
     }
 
     /// <summary>Hands the model's next turn to the engine.</summary>
-    public async Task<Sequence> SubmitAsync(int[] prompt, int maxTokens, int choice, CancellationToken cancellation)
+    public async Task<Sequence> SubmitAsync(GenerationRequest request, CancellationToken cancellation)
     {
-        Sequence next = await _agents.SubmitAsync(_turn.NewRequest(prompt, maxTokens, 1, _turn.SamplingOf(0, choice, Rounds), written: 0), cancellation);
+        Sequence next = await _agents.SubmitAsync(request, cancellation);
         _turn.Meter.AddSharing(next);
         return next;
     }
@@ -199,6 +213,10 @@ internal sealed class SpawningChat
         {
             _turn.Meter.AddAgent(sequence, news.Turn);
             _promptTokens += news.Turn == 0 ? sequence.PromptTokens : 0;
+        }
+        else if (news.Trace is { } ended && _turn is not EngineTurn)
+        {
+            _promptTokens += ended.PromptTokens;
         }
 
         if (_script.Take(news) is { Length: > 0 } text)

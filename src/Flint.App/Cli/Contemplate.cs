@@ -14,9 +14,12 @@ internal static class Contemplate
     private static readonly Argument<string?> Question = new("QUESTION") { Arity = ArgumentArity.ZeroOrOne, Description = "What to answer; without it, standard input." };
     private static readonly Option<string?> Model = new("--model", "-m") { Description = $"A .gguf file, or OWNER/REPO[:QUANT] of a pulled model (default: {BuiltinModel.Name}, which comes with Flint).", HelpName = "MODEL" };
     private static readonly Option<string?> SystemText = new("--system") { Description = "The system message.", HelpName = "TEXT" };
-    private static readonly Option<string?> Effort = new("--effort") { Description = "How hard each agent thinks: none, minimal, low, medium, high, xhigh or max.", HelpName = "EFFORT" };
+    private static readonly Option<string?> Effort = Verb.OneOf(new Option<string?>("--effort") { Description = "How hard each agent thinks: none, minimal, low, medium, high, xhigh or max.", HelpName = "EFFORT" }, ModePlan.Efforts);
     private static readonly Option<string[]> Perspective = new("--perspective") { Description = "Asked of an agent beside the question; again for more, which agents take in turn.", HelpName = "TEXT" };
     private static readonly Option<string[]> Adapter = new("--adapter") { Description = "A low-rank adapter (.gguf file or PEFT folder) that agents generate with; again for more, which they take in turn.", HelpName = "PATH" };
+    private static readonly Option<string?> Check = new("--check") { Description = "A command line of the shell that agents' code is put to: it reads the code and then the tests from standard input, and ends with 0 where they pass.", HelpName = "COMMAND" };
+    private static readonly Option<string?> Tests = new("--tests") { Description = "The tests for --check.", HelpName = "FILE" };
+    private static readonly Option<int> CheckSeconds = Verb.Range(new Option<int>("--check-seconds") { Description = "How long a check may take.", DefaultValueFactory = _ => 10, HelpName = "SECONDS" }, 1, CodeChecker.MaxSeconds);
     private static readonly Option<ulong?> Seed = new("--seed") { Description = "Makes the whole tree repeatable.", HelpName = "N" };
     private static readonly Option<float?> Deadline = Verb.Range(new Option<float?>("--deadline") { Description = "Seconds after which the best answer so far is given.", HelpName = "SECONDS" }, 0.001f, 86_400);
     private static readonly Option<bool> Json = new("--json") { Description = "Print the whole tree as one JSON object, to keep or to replay." };
@@ -28,7 +31,7 @@ internal static class Contemplate
     internal static Command Create()
     {
         var command = new Command("contemplate", "Have several agents think about a question side by side, and agree on an answer.")
-            { Question, Model, SystemText, Effort, Perspective, Adapter, Seed, Deadline, Json, ReplayFile, Context, Threads };
+            { Question, Model, SystemText, Effort, Perspective, Adapter, Check, Tests, CheckSeconds, Seed, Deadline, Json, ReplayFile, Context, Threads };
         Flags.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -43,38 +46,53 @@ internal static class Contemplate
             throw FlintException.Caller("no_question", "expected a question, found an empty one");
         ulong seed = parsed.GetValue(Seed) ?? BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
         ContemplationOptions options = Flags.Read(parsed, seed) with { Deadline = parsed.GetValue(Deadline) is { } seconds ? TimeSpan.FromSeconds(seconds) : null };
+        Func<Draft, CancellationToken, Task<bool>>? check = ReadCheck(parsed);
         using ServedModel model = ServedModel.Load(ModelLocator.Find(parsed.GetValue(Model)), null, new ServingOptions
         {
             Parallel = ContemplationOptions.MaxAgents, Waiting = ContemplationOptions.MaxAgents, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads),
             Adapters = [.. (parsed.GetValue(Adapter) ?? []).Select((path, i) => new AdapterSource($"adapter-{i + 1}", path))],
         });
-        var variety = new AgentVariety(parsed.GetValue(Perspective) ?? [], [.. model.Variants.Skip(1)]);
+        var setup = new Setup(new AgentVariety(parsed.GetValue(Perspective) ?? [], [.. model.Variants.Skip(1)]), options, check);
         if (recorded is not null)
             return await ReplayAsync(model, recorded, cancel);
-        TemplateInput input = Input(model, question, parsed.GetValue(SystemText), parsed.GetValue(Effort));
+        var plan = ModePlan.Of(model.Dialect, ReasoningMode.Contemplating, parsed.GetValue(Effort), budget: null, offersTools: false);
+        if (plan.Approximation is { } approximation)
+            Console.Error.WriteLine($"flint: {approximation}");
+        TemplateInput input = Input(model, question, parsed.GetValue(SystemText), plan);
         if (parsed.GetValue(Json))
         {
-            ContemplationTrace trace = await ThinkAsync(model, input, variety, options, null, cancel);
+            ContemplationTrace trace = await ThinkAsync(model, input, setup, null, cancel);
             Console.Out.WriteLine(trace.ToJson());
             return 0;
         }
 
         if (Console.IsOutputRedirected)
-            await WriteAsync(model, input, variety, options, cancel);
+            await WriteAsync(model, input, setup, cancel);
         else
-            await ShowAsync(model, input, variety, options, cancel);
+            await ShowAsync(model, input, setup, cancel);
         return 0;
     }
 
+    private sealed record Setup(AgentVariety Variety, ContemplationOptions Options, Func<Draft, CancellationToken, Task<bool>>? Check);
+
+    private static Func<Draft, CancellationToken, Task<bool>>? ReadCheck(ParseResult parsed)
+    {
+        string? tests = parsed.GetValue(Tests);
+        if (parsed.GetValue(Check) is not { } command)
+            return tests is null ? null : throw FlintException.Caller("no_check", "--tests are for a --check COMMAND that runs them");
+        return new CodeChecker(["/bin/sh", "-c", command], TimeSpan.FromSeconds(parsed.GetValue(CheckSeconds))).Against(tests is null ? "" : Text(Verb.ReadInput(tests)));
+    }
+
     private static Task<ContemplationTrace> ThinkAsync(
-        ServedModel model, TemplateInput input, AgentVariety variety, ContemplationOptions options, Func<ContemplationEvent, ValueTask>? tell, CancellationToken cancel) =>
-        Contemplation.RunAsync(model.Engine, ChatContemplation.Create(model.Variants[0], input, new SamplingOptions(), [], variety, tell: tell), options, cancellation: cancel);
+        ServedModel model, TemplateInput input, Setup setup, Func<ContemplationEvent, ValueTask>? tell, CancellationToken cancel) =>
+        Contemplation.RunAsync(
+            model.Engine, ChatContemplation.Create(model.Variants[0], input, new SamplingOptions(), [], setup.Variety, tell: tell, check: setup.Check), setup.Options, cancellation: cancel);
 
     /// <summary>Plain text: the agents one after another, the votes, the answer.</summary>
-    private static async Task WriteAsync(ServedModel model, TemplateInput input, AgentVariety variety, ContemplationOptions options, CancellationToken cancel)
+    private static async Task WriteAsync(ServedModel model, TemplateInput input, Setup setup, CancellationToken cancel)
     {
         var script = new AgentScript(model, model.Encode(input), []);
-        ContemplationTrace trace = await ThinkAsync(model, input, variety, options, news =>
+        ContemplationTrace trace = await ThinkAsync(model, input, setup, news =>
         {
             Console.Out.Write(script.Take(news));
             return ValueTask.CompletedTask;
@@ -82,10 +100,10 @@ internal static class Contemplate
         Console.Out.Write($"\n{Summary(trace)}\n{trace.Answer.Content}\n");
     }
 
-    private static async Task ShowAsync(ServedModel model, TemplateInput input, AgentVariety variety, ContemplationOptions options, CancellationToken cancel)
+    private static async Task ShowAsync(ServedModel model, TemplateInput input, Setup setup, CancellationToken cancel)
     {
         var screen = new ContemplationScreen(model, model.Encode(input), TimeProvider.System);
-        ContemplationTrace trace = await screen.RunAsync(AnsiConsole.Console, () => ThinkAsync(model, input, variety, options, screen.TellAsync, cancel));
+        ContemplationTrace trace = await screen.RunAsync(AnsiConsole.Console, () => ThinkAsync(model, input, setup, screen.TellAsync, cancel));
         AnsiConsole.Console.WriteLine(Summary(trace), new Style(decoration: Decoration.Dim));
         AnsiConsole.Console.WriteLine(Screen.Printable(trace.Answer.Content));
     }
@@ -94,7 +112,7 @@ internal static class Contemplate
     {
         ContemplationAnswer answer = trace.Answer;
         string sure = answer.Calibrated ? $"right with {answer.Confidence * 100:F0} %" : $"agreement {answer.Agreement * 100:F0} %, uncalibrated";
-        string end = answer.Complete ? "" : ", cut short";
+        string end = answer.Passed switch { true => ", passes its check", false => ", passes no check", _ => "" } + (answer.Complete ? "" : ", cut short");
         return $"{trace.Agents.Count} agents, {trace.Cost.OutputTokens} tokens ({trace.Cost.DiscardedTokens} discarded), {sure}{end}; seed {trace.Options.Seed}";
     }
 
@@ -115,13 +133,13 @@ internal static class Contemplate
         return differences.Count == 0 ? 0 : CommandLine.Failed;
     }
 
-    private static TemplateInput Input(ServedModel model, string question, string? system, string? effort)
+    private static TemplateInput Input(ServedModel model, string question, string? system, ModePlan plan)
     {
         var ask = new ChatMessage { Role = "user", Content = question };
         return new TemplateInput
         {
             Messages = system is null ? [ask] : [new ChatMessage { Role = "system", Content = system }, ask],
-            Extra = effort is null ? new Dictionary<string, object?>() : model.Dialect.EffortVariables(effort),
+            Extra = plan.Variables,
             BosToken = model.BosText,
             EosToken = model.EosText,
             Now = DateTimeOffset.Now,

@@ -17,6 +17,8 @@ internal sealed class LimitOptions
     private readonly Option<string?> _dailyCost = Make("--daily-cost", "AMOUNT", "Budget of money for a day (UTC), at the prices of flint prices.");
     private readonly Option<string?> _monthlyCost = Make("--monthly-cost", "AMOUNT", "Budget of money for a month (UTC).");
 
+    private readonly Option<string?> _weight = Make("--weight", "N", $"Share of an engine beside other keys that wait for it, 1 to {Limits.MaxWeight}; of a project or an organisation, that of its keys that have none.");
+
     /// <summary>A command that sets and shows limits.</summary>
     /// <param name="handle">Names the owner.</param>
     /// <param name="description">What the command does.</param>
@@ -44,10 +46,10 @@ internal sealed class LimitOptions
     internal static void Show(Store store, Owner owner) =>
         TextTable.Write(Console.Out, ["LIMIT", "USED", "RESERVED", "OF"], LimitState.Of(store, owner).Select(row => new[]
         {
-            row.Name.Replace('_', ' '), row.Text(row.Used), row.Text(row.Reserved), row.Limit is long limit ? row.Text(limit) : "-",
+            row.Name.Replace('_', ' '), row.Text(row.Used), row.Text(row.Reserved), row.Text(row.Limit),
         }));
 
-    private Option<string?>[] All => [_requests, _tokens, _concurrent, _dailyTokens, _monthlyTokens, _dailyCost, _monthlyCost];
+    private Option<string?>[] All => [_requests, _tokens, _concurrent, _dailyTokens, _monthlyTokens, _dailyCost, _monthlyCost, _weight];
 
     private static Option<string?> Make(string name, string value, string description) =>
         new(name) { HelpName = value, Description = $"{description} '{None}' lifts it." };
@@ -61,6 +63,7 @@ internal sealed class LimitOptions
         MonthlyTokens = Read(parsed, _monthlyTokens, limits.MonthlyTokens),
         DailyCost = Read(parsed, _dailyCost, limits.DailyCost, isMoney: true),
         MonthlyCost = Read(parsed, _monthlyCost, limits.MonthlyCost, isMoney: true),
+        Weight = Read(parsed, _weight, limits.Weight),
     };
 
     private static long? Read(ParseResult parsed, Option<string?> option, long? now, bool isMoney = false)

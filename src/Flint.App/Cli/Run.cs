@@ -21,6 +21,8 @@ internal static class Run
     private static readonly Option<string?> Prompt = new("--prompt", "-p") { Description = "Answer this and end; the answer goes to standard output.", HelpName = "TEXT" };
     private static readonly Option<string?> SystemText = new("--system") { Description = "The system message.", HelpName = "TEXT" };
     private static readonly Option<bool> Raw = new("--raw") { Description = "Go on with the text as it is, without a chat template; what happens anyway with a model that has none." };
+    private static readonly Option<string?> Mode = Verb.OneOf(new Option<string?>("--mode") { Description = "Whether the model thinks before it answers: instant or thinking (default: the model's own way).", HelpName = "MODE" }, "instant", "thinking");
+    private static readonly Option<string?> Effort = Verb.OneOf(new Option<string?>("--effort") { Description = "How hard it thinks: none, minimal, low, medium, high, xhigh or max.", HelpName = "EFFORT" }, ModePlan.Efforts);
     private static readonly Option<float> Temperature = Verb.Range(new Option<float>("--temperature") { Description = "0 takes the likeliest token always.", DefaultValueFactory = _ => 0.8f, HelpName = "T" }, 0, 100);
     private static readonly Option<float> TopP = Verb.Range(new Option<float>("--top-p") { Description = "Draw from the likeliest tokens whose probabilities reach this sum.", DefaultValueFactory = _ => 0.95f, HelpName = "P" }, 0, 1);
     private static readonly Option<int> TopK = Verb.Range(new Option<int>("--top-k") { Description = "Draw from this many of the likeliest tokens; 0 for all.", DefaultValueFactory = _ => 40, HelpName = "K" }, 0, int.MaxValue);
@@ -34,7 +36,7 @@ internal static class Run
     internal static Command Create()
     {
         var command = new Command(Name, $"Chat with a model in the terminal ({Commands}). Prompts come line by line from standard input when it is not a terminal.")
-            { ModelArgument, Adapter, Prompt, SystemText, Raw, Temperature, TopP, TopK, Seed, MaxTokens, JsonSchema, Grammar, Context, Threads };
+            { ModelArgument, Adapter, Prompt, SystemText, Raw, Mode, Effort, Temperature, TopP, TopK, Seed, MaxTokens, JsonSchema, Grammar, Context, Threads };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -52,7 +54,12 @@ internal static class Run
         bool chats = ChatSession.CanChat(model) && !parsed.GetValue(Raw);
         if (!chats && parsed.GetValue(SystemText) is not null)
             throw FlintException.Caller("no_template", "--system needs a model with a chat template, and no --raw");
-        using var session = new Session(model, chats ? new ChatSession(model, parsed.GetValue(SystemText)) : null, parsed);
+        if (!chats && (parsed.GetValue(Mode) ?? parsed.GetValue(Effort)) is not null)
+            throw FlintException.Caller("no_template", "--mode and --effort need a model with a chat template, and no --raw");
+        var plan = ModePlan.Of(model.Dialect, ModePlan.Find(parsed.GetValue(Mode)), parsed.GetValue(Effort), budget: null, offersTools: false);
+        if (plan.Approximation is { } approximation)
+            Console.Error.WriteLine($"flint: {approximation}");
+        using var session = new Session(model, chats ? new ChatSession(model, parsed.GetValue(SystemText)) { Plan = plan } : null, parsed);
         if (once is not null)
             return await session.AnswerAsync(once) == FinishReason.Cancelled ? CommandLine.Interrupted : 0;
         return await session.LoopAsync();
@@ -129,6 +136,7 @@ internal static class Run
             {
                 Prompt = asked.Ids,
                 Grammar = _model.GrammarOf(_rules, asked),
+                GrammarTokens = _rules.IsEmpty ? 0 : asked.Primer?.Length ?? 0,
                 Adapter = _model.Variants[^1].Adapter,
                 MaxTokens = _parsed.GetValue(MaxTokens) ?? int.MaxValue,
                 Stop = _chat is null ? [] : _model.ChatStops,
@@ -141,7 +149,7 @@ internal static class Run
             try
             {
                 if (_chat is null) await StreamTextAsync(sequence, startsText: prompt.Length == 0);
-                else await StreamChatAsync(sequence, _chat, asked.OpensReasoning);
+                else await StreamChatAsync(sequence, _chat, asked);
                 if (sequence.Fault is { } fault) throw fault;
                 return sequence.FinishReason ?? throw new UnreachableException();
             }
@@ -167,17 +175,15 @@ internal static class Run
             }
         }
 
-        private async Task StreamChatAsync(Sequence sequence, ChatSession chat, bool opensReasoning)
+        private async Task StreamChatAsync(Sequence sequence, ChatSession chat, ChatPrompt asked)
         {
-            ResponseParser parser = _model.Dialect.CreateParser(new ResponseParserOptions { StartsInReasoning = opensReasoning });
             var deltas = new List<ResponseDelta>();
+            ResponseParser parser = _model.CreateParser(asked, [], null, deltas);
             var content = new StringBuilder();
             var reasoning = new StringBuilder();
             await foreach (TokenEvent news in sequence.Events())
             {
-                bool special = news.Kind == TokenEventKind.Token && _model.Tokenizer.IsSpecial(news.Token);
-                // Text that comes without a token was kept back from ordinary ones, whatever it looks like.
-                parser.Push(Math.Max(news.Token, 0), special ? _model.Tokenizer.Text(news.Token) : news.Text ?? "", special, deltas);
+                _model.Push(parser, news, deltas);
                 Show();
             }
             parser.Finish(deltas);
@@ -192,7 +198,7 @@ internal static class Run
                     {
                         case ResponseDeltaKind.Reasoning:
                             reasoning.Append(delta.Text);
-                            _screen.Reasoning(delta.Text);
+                            if (!chat.Plan.HidesReasoning) _screen.Reasoning(delta.Text);
                             break;
                         case ResponseDeltaKind.ToolCallStart:
                             _screen.Content($"{delta.ToolName} ");

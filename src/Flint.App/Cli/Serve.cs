@@ -57,7 +57,7 @@ internal static class Serve
         var policies = new Policies();
         var upstreams = new UpstreamModels(log: line => log.Fail("upstream", line));
         config.Apply(store, policies, upstreams);
-        List<ServedModel> models = Load(Choose(parsed, config));
+        List<ServedModel> models = Load(Choose(parsed, config), config);
         using TelemetryExport? export = TelemetryExport.Start(config.Telemetry);
         await using var server = new ApiServer(options, models, store, policies, upstreams: upstreams);
         await server.StartAsync();
@@ -79,7 +79,7 @@ internal static class Serve
             signal.Cancel = true;
             options.Certificates?.Reload();
             if (file is not null)
-                Reload(file, store, policies, upstreams, log);
+                Reload(file, store, policies, upstreams, models, log);
         });
         await stop.WaitAsync();
         int seconds = IsGiven(parsed, Drain) ? parsed.GetValue(Drain) : config.DrainSeconds ?? parsed.GetValue(Drain);
@@ -97,13 +97,15 @@ internal static class Serve
     }
 
     // A file that is wrong changes nothing.
-    private static void Reload(string file, Store store, Policies policies, UpstreamModels upstreams, ServerLog log)
+    private static void Reload(string file, Store store, Policies policies, UpstreamModels upstreams, IReadOnlyList<ServedModel> models, ServerLog log)
     {
         lock (Reloading)
         {
             try
             {
-                ServerConfig.Load(file).Apply(store, policies, upstreams);
+                ServerConfig config = ServerConfig.Load(file);
+                config.CheckClassifiers(NamesOf(models));
+                config.Apply(store, policies, upstreams);
                 log.Tell("reloaded", $"{file} was read again: its policies, upstreams, prices and limits hold from now on.");
             }
             catch (Exception error) when (error is FlintException or IOException or UnauthorizedAccessException or DbException)
@@ -152,6 +154,7 @@ internal static class Serve
             Port = IsGiven(parsed, Port) ? parsed.GetValue(Port) : config.Port ?? parsed.GetValue(Port),
             RequireKeys = !parsed.GetValue(NoAuth) && config.RequireKeys,
             IsMuse = profile is not null || config.IsMuse,
+            Checkers = config.Checkers,
             Certificates = OpenCertificates(parsed, config, log),
             Log = log,
         };
@@ -202,7 +205,9 @@ internal static class Serve
         return models;
     }
 
-    private static List<ServedModel> Load(IReadOnlyList<ModelConfig> configs)
+    private static IEnumerable<string> NamesOf(IReadOnlyList<ServedModel> models) => models.SelectMany(model => model.Variants).Select(variant => variant.Name);
+
+    private static List<ServedModel> Load(IReadOnlyList<ModelConfig> configs, ServerConfig whole)
     {
         var models = new List<ServedModel>();
         try
@@ -213,6 +218,7 @@ internal static class Serve
                 models.Add(ServedModel.Load(path, config.Alias ?? ServedModel.NameOf(path), config.Options));
             }
 
+            whole.CheckClassifiers(NamesOf(models));
             return models;
         }
         catch

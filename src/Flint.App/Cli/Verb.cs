@@ -76,6 +76,12 @@ internal static class Verb
         return option;
     }
 
+    internal static Option<string?> OneOf(Option<string?> option, params string[] values)
+    {
+        option.AcceptOnlyFromAmong(values);
+        return option;
+    }
+
     private static void Check(Option option, float least, float most)
     {
         option.Validators.Add(result =>

@@ -77,6 +77,9 @@ internal sealed record ServerConfig
     /// <summary>What texts of requests and answers must keep to.</summary>
     public PolicyTable Policies { get; init; } = PolicyTable.Empty;
 
+    /// <summary>The commands that code of agents can be put to, by name.</summary>
+    public IReadOnlyDictionary<string, CodeChecker> Checkers { get; init; } = new Dictionary<string, CodeChecker>();
+
     /// <summary>Reads a file.</summary>
     /// <exception cref="FlintException">Caller: something in it is wrong; the message names the line.</exception>
     public static ServerConfig Load(string path)
@@ -141,6 +144,19 @@ internal sealed record ServerConfig
         upstreams.Replace(prepared);
     }
 
+    /// <summary>Checks that the models are there which classifiers of its policies name.</summary>
+    /// <param name="own">The names of the server's own models and their adapters.</param>
+    /// <exception cref="FlintException">Caller: one is not.</exception>
+    public void CheckClassifiers(IEnumerable<string> own)
+    {
+        HashSet<string> known = [.. own, .. Upstreams.Select(upstream => upstream.Name)];
+        foreach (PolicyRules policy in Policies.Named.Values)
+        {
+            if (policy.Classifiers.FirstOrDefault(rule => !known.Contains(rule.Model)) is { } lost)
+                throw FlintException.Caller("model_not_found", $"The rule '{lost.Name}' of the policy '{policy.Name}' asks the model '{lost.Model}', which is not served; served are {string.Join(", ", known.Order(StringComparer.Ordinal))}.");
+        }
+    }
+
     private static ServerConfig Read(YamlSection root, string path)
     {
         string home = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
@@ -175,7 +191,22 @@ internal sealed record ServerConfig
             Prices = ReadPrices(root),
             Limits = ReadLimits(root),
             Policies = PolicyReader.Read(root, At),
+            Checkers = ReadCheckers(root),
         };
+    }
+
+    private static Dictionary<string, CodeChecker> ReadCheckers(YamlSection root)
+    {
+        var checkers = new Dictionary<string, CodeChecker>(StringComparer.Ordinal);
+        foreach ((string name, YamlSection section) in root.Named("checkers"))
+        {
+            IReadOnlyList<string> command = section.Texts("command") ?? [];
+            var limit = TimeSpan.FromSeconds(section.Integer("seconds", 10, 1, CodeChecker.MaxSeconds));
+            if (section.Make("command", () => new CodeChecker(command, limit)) is { } checker)
+                checkers[name] = checker;
+        }
+
+        return checkers;
     }
 
     private static TelemetryOptions ReadTelemetry(YamlSection root)
@@ -281,6 +312,7 @@ internal sealed record ServerConfig
             MonthlyTokens = ReadLimit(entry.Section, "monthly_tokens"),
             DailyCost = ReadMoney(entry.Section, "daily_cost"),
             MonthlyCost = ReadMoney(entry.Section, "monthly_cost"),
+            Weight = entry.Section.OptionalInteger("weight", 1, Accounts.Limits.MaxWeight),
         })),
     ];
 

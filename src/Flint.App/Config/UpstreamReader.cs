@@ -39,6 +39,7 @@ internal static class UpstreamReader
             Reasoning = section.Choice("reasoning", "effort", "template", "none") switch { "template" => UpstreamReasoning.Template, "none" => UpstreamReasoning.None, _ => UpstreamReasoning.Effort },
             Extensions = section.Flag("extensions", defaults.Extensions),
             ContinuousUsage = section.Flag("continuous_usage", defaults.ContinuousUsage),
+            Logprobs = section.Flag("logprobs", defaults.Logprobs),
             OutputField = section.Choice("output_field", "max_tokens", "max_completion_tokens") ?? defaults.OutputField,
             Attempts = section.Integer("attempts", defaults.Attempts, 1, UpstreamOptions.MaxTargets),
             ConnectTimeout = Seconds(section, "connect_seconds", defaults.ConnectTimeout),

@@ -20,7 +20,15 @@ internal static partial class Forms
     /// <param name="Sentence">What the text says.</param>
     /// <param name="Raw">The words of the text that hold the value.</param>
     /// <param name="Value">The value as JSON text.</param>
-    private sealed record Field(string[] Names, string Schema, string Sentence, string Raw, string Value);
+    /// <param name="IsMoney">Whether it is, or ends with, an amount of money.</param>
+    private sealed record Field(string[] Names, string Schema, string Sentence, string Raw, string Value, bool IsMoney = false)
+    {
+        /// <summary>
+        /// What it is, and its value. Of money it is said first whether there are cents, as in a text the same dot ends a sentence
+        /// and goes before cents.
+        /// </summary>
+        internal string Note => $"{Names[0]}{(!IsMoney ? "" : Raw.Length > 2 && Raw[^3] == '.' ? " cents" : " whole")} {Value}";
+    }
 
     private const string Text = "{\"type\": \"string\"}", Date = "{\"type\": \"string\", \"format\": \"date\"}",
         Number = "{\"type\": \"number\"}", Integer = "{\"type\": \"integer\"}", Boolean = "{\"type\": \"boolean\"}";
@@ -44,13 +52,14 @@ internal static partial class Forms
             bool[] absent = new bool[fields.Length];
             int optional = schema.Length > 2 && random.Chance(AbsentPercent) ? schema[^1].Field : -1;
             if (optional >= 0) absent[optional] = true;
-            string document = Document(random, invoice, kind, fields, absent, schema);
+            int[] told = Told(random, fields, absent, schema);
+            string document = Document(random, invoice, kind, [.. told.Select(f => fields[f].Sentence)]);
             // The last field of a schema is never required, so that it may be missing.
             string ask = d == 0
                 ? Frame(random, item.Schema!, document)
                 : random.Pick(["Now the same for this one:", "And this one, with the same schema:", "The next one:"]) + "\n\n" + document;
             item.Key(document).Key([.. schema.Select(s => s.Name)]).User(ask);
-            item.Assistant(Reasoning(item, schema, fields, optional), Json(schema, fields, optional));
+            item.Assistant(item.Stage > 4 && item.Strength == Strength.High ? Walk(schema, fields, optional, told) : Reasoning(item, schema, fields, optional), Json(schema, fields, optional));
         }
         return item.Build();
     }
@@ -82,19 +91,25 @@ internal static partial class Forms
         _ => $"JSON please, with the schema {schema}\n\n{document}",
     };
 
-    private static string Document(NanoRandom random, bool invoice, string kind, Field[] fields, bool[] absent, (string Name, int Field)[] schema)
+    // The fields that a document tells, in its order.
+    private static int[] Told(NanoRandom random, Field[] fields, bool[] absent, (string Name, int Field)[] schema)
     {
-        var sentences = new List<string>();
+        var told = new List<int>();
         for (int f = 0; f < fields.Length; f++)
         {
             bool wanted = Array.Exists(schema, s => s.Field == f);
             // Most of what is not asked for is left out; some stays to be passed over.
-            if (!absent[f] && (wanted || random.Chance(25))) sentences.Add(fields[f].Sentence);
+            if (!absent[f] && (wanted || random.Chance(25))) told.Add(f);
         }
-        var order = sentences.ToArray();
+        int[] order = [.. told];
         random.Shuffle(order.AsSpan());
+        return order;
+    }
+
+    private static string Document(NanoRandom random, bool invoice, string kind, string[] sentences)
+    {
         string head = invoice ? random.Pick(["INVOICE", "Invoice", "Our invoice to you:"]) : random.Pick(["CONTRACT", "Contract clause:", $"From the {kind} contract:"]);
-        return head + (random.Chance(50) ? "\n" + string.Join('\n', order) : " " + string.Join(' ', order));
+        return head + (random.Chance(50) ? "\n" + string.Join('\n', sentences) : " " + string.Join(' ', sentences));
     }
 
     private static string Json((string Name, int Field)[] schema, Field[] fields, int absent)
@@ -122,6 +137,14 @@ internal static partial class Forms
                 text.Append($"{name}: \"{field.Sentence}\" gives {field.Value}");
         }
         return text.ToString();
+    }
+
+    // What the document says, sentence by sentence, each with what it is and its value; then every name of the schema with what it means.
+    private static string Walk((string Name, int Field)[] schema, Field[] fields, int absent, int[] told)
+    {
+        IEnumerable<string> notes = told.Select(f => $"{fields[f].Sentence} {fields[f].Note}");
+        IEnumerable<string> names = schema.Select(s => s.Field == absent ? $"{s.Name}: {fields[s.Field].Names[0]} not in the text and left out" : $"{s.Name}: {fields[s.Field].Note}");
+        return string.Join('\n', notes.Concat(names));
     }
 
     /// <summary>Whether a text is JSON that says what the right answer says.</summary>

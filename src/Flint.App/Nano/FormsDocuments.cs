@@ -30,13 +30,13 @@ internal static partial class Forms
             new(["customer", "buyer", "client"], Text, random.Pick([$"To: {customer}.", $"Bill to {customer}.", $"The buyer is {customer}."]), customer, $"\"{customer}\""),
             new(["date", "invoice_date", "issued"], Date, random.Pick([$"Date: {date}.", $"Issued on {date}.", $"Written on {date}."]), date, $"\"{dateJson}\""),
             new(["due_date", "due", "pay_by"], Date, random.Pick([$"Due: {due}.", $"Please pay by {due}.", $"It is due on {due}."]), due, $"\"{dueJson}\""),
-            new(["total", "total_amount", "sum"], Number, random.Pick([$"Total: {total}.", $"The total is {total}.", $"In all {total} are charged."]), totalRaw, totalJson),
+            new(["total", "total_amount", "sum"], Number, random.Pick([$"Total: {total}.", $"The total is {total}.", $"In all {total} are charged."]), totalRaw, totalJson, IsMoney: true),
             new(["currency", "currency_code"], Text, random.Pick([$"All prices are in {word}.", $"The currency is {code}.", $"We count in {word}."]), word, $"\"{code}\""),
             new(["paid", "is_paid", "settled"], Boolean, $"The invoice {paidRaw}.", paidRaw, paid ? "true" : "false"),
             new(["method", "payment", "pay_with"], "{\"type\": \"string\", \"enum\": [\"card\", \"cash\", \"transfer\"]}", random.Pick([$"Payment by {by}.", $"It is paid by {by}.", $"Pay with {by}."]), by, $"\"{by}\""),
             new(["tax_percent", "tax", "vat"], Integer, random.Pick([$"Tax: {percent} percent.", $"The tax is {percent} percent.", $"It has {percent} percent tax."]), percent, percent),
             new(["city", "place", "town"], Text, random.Pick([$"Place: {city}.", $"The goods go to {city}.", $"Sent to {city}."]), city, $"\"{city}\""),
-            new(["items", "lines", "goods"], itemsSchema, itemsText, itemsRaw, itemsJson),
+            new(["items", "lines", "goods"], itemsSchema, itemsText, itemsRaw, itemsJson, IsMoney: true),
         ];
     }
 
@@ -63,7 +63,7 @@ internal static partial class Forms
         [
             new(first, Text, random.Pick([$"The {firstWord} is {one}.", $"{one} is the {firstWord}.", $"{Big(firstWord)}: {one}."]), one, $"\"{one}\""),
             new(second, Text, random.Pick([$"The {secondWord} is {two}.", $"{two} is the {secondWord}.", $"{Big(secondWord)}: {two}."]), two, $"\"{two}\""),
-            new(money, Number, random.Pick([$"The {moneyWord} is {sum}.", $"The {moneyWord} shall be {sum}.", $"{Big(moneyWord)}: {sum}."]), sumRaw, sumJson),
+            new(money, Number, random.Pick([$"The {moneyWord} is {sum}.", $"The {moneyWord} shall be {sum}.", $"{Big(moneyWord)}: {sum}."]), sumRaw, sumJson, IsMoney: true),
             new(["currency", "currency_code"], Text, random.Pick([$"All sums are in {word}.", $"The currency is {code}.", $"Payments are made in {word}."]), word, $"\"{code}\""),
             new(["start_date", "start", "begins"], Date, random.Pick([$"It begins on {start}.", $"The contract starts on {start}.", $"Start: {start}."]), start, $"\"{startJson}\""),
             new(["end_date", "end", "ends"], Date, random.Pick([$"It ends on {end}.", $"The contract runs until {end}.", $"End: {end}."]), end, $"\"{endJson}\""),

@@ -12,8 +12,8 @@ public static class NanoWorld
     // Of 1,000 training examples of a stage, by number. Needles are long: few of them are many tokens.
     private static readonly (string Task, int[] Shares)[] Mix =
     [
-        ("arithmetic", [270, 210, 130, 100]), ("reading", [160, 210, 260, 150]), ("needle", [35, 25, 10, 10]), ("json", [105, 110, 80, 200]),
-        ("tools", [110, 115, 80, 250]), ("chat", [110, 120, 165, 110]), ("lists", [140, 160, 250, 140]), ("facts", [70, 50, 25, 40]),
+        ("arithmetic", [270, 210, 130, 100, 100, 120]), ("reading", [160, 210, 260, 150, 130, 160]), ("needle", [35, 25, 10, 10, 10, 60]), ("json", [105, 110, 80, 200, 330, 120]),
+        ("tools", [110, 115, 80, 250, 130, 130]), ("chat", [110, 120, 165, 110, 110, 150]), ("lists", [140, 160, 250, 140, 130, 220]), ("facts", [70, 50, 25, 40, 60, 40]),
     ];
 
     // How much the answers of training examples are thought over, in percent; the rest is high, what a model does unasked.
@@ -36,9 +36,10 @@ public static class NanoWorld
     /// The stages that nano is trained in. What they ask is answered the same, and asked to evaluate the same; in each, what was hard before is thought over
     /// in smaller steps: in the second, sums digit by digit, sorting number by number, options one by one; in the third, what is
     /// told or listed is gone through one by one, each compared with what is asked, and sorting puts in one after the other. The third also asks more: in a row, and in drills.
-    /// The fourth compares every tool that is offered with what is wanted, and asks more often for what none does.
+    /// The fourth compares every tool that is offered with what is wanted, and asks more often for what none does; the fifth
+    /// notes sentence by sentence what a document says before it fills a schema. The sixth is short and evens the skills out.
     /// </summary>
-    public const int Stages = 4;
+    public const int Stages = 6;
 
     /// <summary>The skills of the training mix.</summary>
     public static IReadOnlyList<string> Tasks { get; } = [.. Mix.Select(m => m.Task)];

@@ -13,8 +13,20 @@ internal sealed record PolicyRules(string Name)
     /// <summary>Rules that end answers or redact them.</summary>
     public IReadOnlyList<TextRule> Output { get; init; } = [];
 
+    /// <summary>Rules over texts that are JSON.</summary>
+    public IReadOnlyList<SchemaRule> Schemas { get; init; } = [];
+
+    /// <summary>Rules that have a model judge texts.</summary>
+    public IReadOnlyList<ClassifierRule> Classifiers { get; init; } = [];
+
+    /// <summary>The mode of chats that say nothing of thinking, by name; null for the model's own way.</summary>
+    public string? Mode { get; init; }
+
     /// <summary>What numbers are kept to.</summary>
     public Bounds Bounds { get; init; } = Bounds.None;
+
+    /// <summary>Whether any rule looks at answers.</summary>
+    public bool FiltersOutput => Output.Count > 0 || Schemas.Any(rule => rule.OnOutput) || Classifiers.Any(rule => rule.OnOutput);
 }
 
 /// <summary>All policies of a server, by name.</summary>

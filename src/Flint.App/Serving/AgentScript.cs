@@ -8,17 +8,34 @@ namespace Flint.App.Serving;
 /// What agents write, as one text: agent after agent in order of their numbers, the first that has not ended as it writes, the
 /// others once their turn comes. The text does not depend on which of them was faster.
 /// </summary>
-public sealed class AgentScript(ServedModel model, ChatPrompt prompt, IReadOnlyList<ToolDefinition> tools)
+public sealed class AgentScript
 {
     private const int MaxAnswer = 60; // characters of an answer in a count of votes
 
+    private readonly Func<List<ResponseDelta>, ResponseParser>? _read;
+    private readonly ServedModel? _model;
     private readonly List<Part> _parts = [];
     private readonly StringBuilder _told = new();
     private int _turn;
 
-    private sealed class Part(ResponseParser parser)
+    /// <summary>A script of agents that a model's own engine computes.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="prompt">What they go on from.</param>
+    /// <param name="tools">The functions offered.</param>
+    public AgentScript(ServedModel model, ChatPrompt prompt, IReadOnlyList<ToolDefinition> tools)
     {
-        public ResponseParser Parser => parser;
+        _model = model;
+        _read = deltas => model.CreateParser(prompt, tools, null, deltas);
+    }
+
+    /// <summary>A script of agents whose thoughts are told as such.</summary>
+    public AgentScript()
+    {
+    }
+
+    private sealed class Part(ResponseParser? parser)
+    {
+        public ResponseParser? Parser => parser;
 
         public StringBuilder Text { get; } = new();
 
@@ -33,17 +50,20 @@ public sealed class AgentScript(ServedModel model, ChatPrompt prompt, IReadOnlyL
         switch (news.Kind)
         {
             case ContemplationEventKind.AgentStarted:
-                _parts.Add(new Part(model.CreateParser(prompt, tools, null, deltas)));
+                _parts.Add(new Part(_read?.Invoke(deltas)));
                 _parts[^1].Text.Append(Heading(news.Agent!));
                 break;
             case ContemplationEventKind.AgentWrote:
                 Part writing = _parts[news.Agent!.Index];
-                model.Push(writing.Parser, news.Token, deltas);
+                if (writing.Parser is { } parser)
+                    _model!.Push(parser, news.Token, deltas);
+                else if (news.IsThought == true)
+                    writing.Text.Append(news.Token.Text);
                 Append(writing, deltas);
                 break;
             case ContemplationEventKind.AgentEnded:
                 Part ended = _parts[news.Agent!.Index];
-                ended.Parser.Finish(deltas);
+                ended.Parser?.Finish(deltas);
                 Append(ended, deltas);
                 ended.Text.Append(End(news.Trace!)).Append('\n');
                 ended.HasEnded = true;
@@ -70,6 +90,7 @@ public sealed class AgentScript(ServedModel model, ChatPrompt prompt, IReadOnlyL
     public static string End(AgentTrace agent) => agent.End switch
     {
         AgentEnd.Finished when agent.Answer is null => " (says nothing)",
+        AgentEnd.Finished when agent.Passed == false => $" => {agent.Content} (fails its check)",
         AgentEnd.Finished => $" => {(agent.Kind == AnswerKind.Call ? agent.Answer : agent.Content)}",
         AgentEnd.Length => " (cut off: its tokens are spent)",
         AgentEnd.Pruned => " (cut off: too unsure)",

@@ -16,7 +16,7 @@ public sealed record AgentVariety(IReadOnlyList<string> Perspectives, IReadOnlyL
     {
         if (Perspectives.Count == 0 && Variants.Count == 0)
             return [];
-        int[][] prompts = Perspectives.Count == 0 ? [model.Encode(input).Ids] : [.. Perspectives.Select(text => model.Encode(Asking(input, text)).Ids)];
+        int[][] prompts = Perspectives.Count == 0 ? [model.Encode(input).Ids] : [.. Perspectives.Select(text => model.Encode(input.With(Asking(input.Messages, text))).Ids)];
         int variants = Math.Max(1, Variants.Count);
         var views = new List<Viewpoint>();
         do
@@ -29,10 +29,11 @@ public sealed record AgentVariety(IReadOnlyList<string> Perspectives, IReadOnlyL
         return views;
     }
 
-    // Behind all that the agents share, so that they share its pages too.
-    private static TemplateInput Asking(TemplateInput input, string perspective)
+    /// <summary>A conversation whose last question asks for a perspective too: behind all that the agents share, so that they share its pages.</summary>
+    /// <exception cref="FlintException">Caller: the conversation has no user to ask.</exception>
+    internal static ChatMessage[] Asking(IReadOnlyList<ChatMessage> conversation, string perspective)
     {
-        ChatMessage[] messages = [.. input.Messages];
+        ChatMessage[] messages = [.. conversation];
         int last = Array.FindLastIndex(messages, m => m.Role == "user");
         if (last < 0)
             throw FlintException.Caller("no_user", "A perspective is told at the end of the user's last message; the conversation has none.");
@@ -45,6 +46,6 @@ public sealed record AgentVariety(IReadOnlyList<string> Perspectives, IReadOnlyL
             Name = asked.Name,
             Extra = asked.Extra,
         };
-        return input.With(messages);
+        return messages;
     }
 }

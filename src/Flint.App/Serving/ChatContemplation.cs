@@ -39,10 +39,13 @@ public static class ChatContemplation
     /// <param name="calibration">What agreement has meant for this model; null for what its file says, if there is one.</param>
     /// <param name="tell">Told what happens; null for nobody.</param>
     /// <param name="grammar">What every agent's response is held to; null for anything.</param>
+    /// <param name="check">Puts answers to a check; null for none.</param>
     /// <param name="draftTokens">The most tokens of a draft, so that a prompt that shows drafts keeps to <see cref="Most"/>; 0 for no limit.</param>
+    /// <param name="share">Whose the agents are; null for nobody's in particular.</param>
     public static ContemplationTask Create(
         ModelVariant variant, TemplateInput input, SamplingOptions sampling, IReadOnlyList<string> stop, AgentVariety? variety = null,
-        Calibration? calibration = null, Func<ContemplationEvent, ValueTask>? tell = null, int draftTokens = 0, TokenGrammar? grammar = null)
+        Calibration? calibration = null, Func<ContemplationEvent, ValueTask>? tell = null, int draftTokens = 0,
+        EngineShare? share = null, Func<Draft, CancellationToken, Task<bool>>? check = null, TokenGrammar? grammar = null)
     {
         ServedModel model = variant.Model;
         ChatPrompt prompt = model.Encode(input);
@@ -53,36 +56,46 @@ public static class ChatContemplation
             Viewpoints = views,
             Adapters = model.Variants.ToDictionary(v => v.Name, v => v.Adapter),
             Read = events => ChatDraft.Read(model, prompt, input.Tools, events),
-            Revise = drafts => Limited(drafts, drafts.Count == 1 ? CheckOwn : $"{List(drafts)}\n\n{Compare}"),
-            Synthesize = drafts => Limited(drafts, $"{List(drafts)}\n\n{Merge}"),
+            Revise = drafts => Limited(drafts, merges: false),
+            Synthesize = drafts => Limited(drafts, merges: true),
+            Check = check,
             Sampling = sampling,
             Stop = [.. stop, .. model.ChatStops],
             Grammar = grammar,
             Adapter = variant.Adapter,
             Calibration = calibration ?? (variant.Adapter is null && views.Count == 0 ? model.Calibration : null),
             Model = variant.Name,
+            Share = share ?? EngineShare.Common,
             Tell = tell,
         };
 
         // Text may take more tokens when it is read than when it was written.
-        int[]? Limited(IReadOnlyList<Draft> drafts, string request) =>
-            Prompt(model, input, drafts, request) is { } ids && (draftTokens == 0 || ids.Length <= Longest(model, prompt.Ids.Length, draftTokens, drafts.Count)) ? ids : null;
+        int[]? Limited(IReadOnlyList<Draft> drafts, bool merges) =>
+            Prompt(model, input, drafts, merges) is { } ids && (draftTokens == 0 || ids.Length <= Longest(model, prompt.Ids.Length, draftTokens, drafts.Count)) ? ids : null;
     }
 
     private static long Longest(ServedModel model, int prompt, int draftTokens, int drafts) =>
         Math.Min(model.ContextLength, prompt + AroundPrompt + (long)drafts * (draftTokens + AroundDraft));
 
-    // The first draft is the assistant's turn, so that roles alternate as every template has it; the others are told by the user.
-    private static int[]? Prompt(ServedModel model, TemplateInput input, IReadOnlyList<Draft> drafts, string request)
+    /// <summary>
+    /// A conversation that shows drafts, an agent's own first, and asks for a better answer. The first is the assistant's turn, so that roles
+    /// alternate as every template has it; the others are told by the user.
+    /// </summary>
+    /// <param name="conversation">The conversation.</param>
+    /// <param name="drafts">At least one.</param>
+    /// <param name="merges">Whether one answer is to be made of all, and not the agent's own anew.</param>
+    internal static ChatMessage[] Showing(IReadOnlyList<ChatMessage> conversation, IReadOnlyList<Draft> drafts, bool merges) =>
+    [
+        .. conversation,
+        new ChatMessage { Role = "assistant", Content = Words(drafts[0]) },
+        new ChatMessage { Role = "user", Content = merges ? $"{List(drafts)}\n\n{Merge}" : drafts.Count == 1 ? CheckOwn : $"{List(drafts)}\n\n{Compare}" },
+    ];
+
+    private static int[]? Prompt(ServedModel model, TemplateInput input, IReadOnlyList<Draft> drafts, bool merges)
     {
         try
         {
-            return model.Encode(input.With(
-            [
-                .. input.Messages,
-                new ChatMessage { Role = "assistant", Content = Words(drafts[0]) },
-                new ChatMessage { Role = "user", Content = request },
-            ])).Ids;
+            return model.Encode(input.With(Showing(input.Messages, drafts, merges))).Ids;
         }
         catch (FlintException fault) when (fault.Side == FaultSide.Caller)
         {

@@ -22,6 +22,9 @@ public sealed class ChatSession
     /// <summary>The system message of the prompts to come; null for none.</summary>
     public string? System { get; set; }
 
+    /// <summary>The mode of the answers to come.</summary>
+    public ModePlan Plan { get; init; } = ModePlan.OwnWay;
+
     /// <summary>Whether a model has a chat template.</summary>
     public static bool CanChat(ServedModel model) => model.Model.File.Metadata.Contains(TemplateKey);
 
@@ -33,10 +36,11 @@ public sealed class ChatSession
         return _model.Encode(new TemplateInput
         {
             Messages = System is null ? _messages : [new ChatMessage { Role = "system", Content = System }, .. _messages],
+            Extra = Plan.Variables,
             BosToken = _model.BosText,
             EosToken = _model.EosText,
             Now = DateTimeOffset.Now,
-        });
+        }, Plan);
     }
 
     /// <summary>Records the answer to what was asked last.</summary>

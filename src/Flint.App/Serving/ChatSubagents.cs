@@ -42,9 +42,10 @@ public static class ChatSubagents
     /// <param name="sampling">How tokens are drawn, but for the seed.</param>
     /// <param name="stop">Strings that end an agent's text, beside the chat format's own.</param>
     /// <param name="tell">Told what happens.</param>
+    /// <param name="share">Whose the agents are.</param>
     public static SubagentTask Create(
         ModelVariant variant, TemplateInput input, Func<TemplateInput, ChatPrompt> prompt, SamplingOptions sampling, IReadOnlyList<string> stop,
-        Func<SubagentEvent, CancellationToken, ValueTask> tell)
+        Func<SubagentEvent, CancellationToken, ValueTask> tell, EngineShare share)
     {
         ChatMessage[] system = [.. input.Messages.TakeWhile(message => message.Role is "system" or "developer")];
         return new SubagentTask
@@ -54,6 +55,7 @@ public static class ChatSubagents
             Sampling = sampling,
             Stop = [.. stop, .. variant.Model.ChatStops],
             Adapter = variant.Adapter,
+            Share = share,
             Tell = tell,
         };
     }

@@ -18,8 +18,14 @@ public enum ReasoningMode
 /// <summary>A mode as one model's template can express it.</summary>
 public sealed record ModePlan
 {
+    /// <summary>Efforts to think with, rising.</summary>
+    public static readonly string[] Efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+
     /// <summary>Names of the modes, in their order.</summary>
     public static readonly string[] Names = ["instant", "thinking", "contemplating"];
+
+    /// <summary>The model goes its own way.</summary>
+    public static readonly ModePlan OwnWay = new() { Mode = null, Variables = new Dictionary<string, object?>() };
 
     /// <summary>The mode; null where the model goes its own way.</summary>
     public required ReasoningMode? Mode { get; init; }
@@ -53,16 +59,19 @@ public sealed record ModePlan
         if (mode == ReasoningMode.Instant || (budget == 0 && mode != ReasoningMode.Contemplating))
             return Instant(dialect, offersTools);
         if (mode is null && effort is null && budget is null)
-            return new ModePlan { Mode = null, Variables = new Dictionary<string, object?>() };
+            return OwnWay;
         var plan = new ModePlan
         {
             Mode = mode ?? (effort == "none" ? ReasoningMode.Instant : ReasoningMode.Thinking),
-            Variables = effort is null ? new Dictionary<string, object?>() : dialect.EffortVariables(effort),
+            Variables = effort is not null ? dialect.EffortVariables(effort) : mode == ReasoningMode.Contemplating ? OwnWay.Variables : Thoughtful(dialect),
             HidesReasoning = effort is not null && dialect.HidesReasoning(effort),
             Budget = dialect.MayReason ? budget : null,
         };
         return plan with { Approximation = Approximate(dialect, plan.Mode.Value, effort, budget) };
     }
+
+    // A template may leave thoughts out unless it is told to have them.
+    private static Dictionary<string, object?> Thoughtful(Dialect dialect) => dialect.CanSwitchReasoning ? new() { ["enable_thinking"] = true } : [];
 
     private static ModePlan Instant(Dialect dialect, bool offersTools)
     {

@@ -162,6 +162,21 @@ public sealed partial class ServedModel : IDisposable
         return new ChatPrompt([.. ids], Dialect.OpensReasoning(prompt));
     }
 
+    /// <summary>Renders a conversation and encodes it, with the beginning of the answer that its mode puts behind it.</summary>
+    /// <param name="input">The conversation, with the mode's variables.</param>
+    /// <param name="plan">The mode.</param>
+    /// <exception cref="FlintException">Caller: the template refuses the conversation.</exception>
+    public ChatPrompt Encode(TemplateInput input, ModePlan plan)
+    {
+        ChatPrompt prompt = Encode(input);
+        string? primer = null;
+        if (plan.OpensAnswer)
+            primer = Dialect.AnswerOpening(prompt.OpensReasoning);
+        else if (plan is { Mode: ReasoningMode.Thinking, Budget: not null } && !prompt.OpensReasoning)
+            primer = Dialect.ReasoningOpening; // so that every token until the limit is a thought
+        return Prime(prompt, primer);
+    }
+
     /// <summary>The same prompt with the beginning of the answer behind it.</summary>
     /// <param name="prompt">The prompt, without a beginning yet.</param>
     /// <param name="primer">The beginning, control tokens written out; null for none.</param>

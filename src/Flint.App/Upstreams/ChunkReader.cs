@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Flint.Dialects;
+using Flint.Engine;
 
 namespace Flint.App.Upstreams;
 
@@ -9,7 +10,8 @@ namespace Flint.App.Upstreams;
 /// <param name="Delta">What was written; its default where <paramref name="Finish"/> is told. Calls have no ids yet.</param>
 /// <param name="Finish">Why the choice ended: <c>stop</c>, <c>length</c>, <c>tool_calls</c> or <c>content_filter</c>; null while it goes on.</param>
 /// <param name="Stop">The stop string that ended it, where the upstream tells.</param>
-internal readonly record struct UpstreamNews(int Choice, ResponseDelta Delta, string? Finish = null, string? Stop = null);
+/// <param name="Score">A token's log-probability and those of the likeliest, without their ids; null where another thing is told.</param>
+internal readonly record struct UpstreamNews(int Choice, ResponseDelta Delta, string? Finish = null, string? Stop = null, TokenEvent? Score = null);
 
 /// <summary>What an upstream says an answer has used.</summary>
 /// <param name="PromptTokens">Of the prompt.</param>
@@ -25,7 +27,8 @@ internal readonly record struct UpstreamUsage(long PromptTokens, long CachedToke
 /// <param name="model">The model's name in the API.</param>
 /// <param name="choices">How many choices were asked for.</param>
 /// <param name="mostBytes">The most bytes of text that a choice may have.</param>
-internal sealed class ChunkReader(string model, int choices, long mostBytes)
+/// <param name="hasScores">Whether log-probabilities are read.</param>
+internal sealed class ChunkReader(string model, int choices, long mostBytes, bool hasScores = false)
 {
     /// <summary>Most calls of a choice.</summary>
     public const int MaxCalls = 128;
@@ -94,8 +97,11 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes)
             throw Wrong("sent an event that is no object");
         if (TryGet(chunk, "error", out _) || (TryGet(chunk, "object", out JsonElement type) && type.ValueKind == JsonValueKind.String && type.ValueEquals("error")))
             throw Wrong("told of an error in the midst of its answer");
+        bool isTimed = TryGet(chunk, "timings", out JsonElement timings);
         if (TryGet(chunk, "usage", out JsonElement usage))
-            Reported = ReadUsage(usage);
+            Reported = ReadUsage(usage, timings);
+        else if (isTimed && Measured(timings, "predicted_n") is long predicted)
+            Reported = new UpstreamUsage((Measured(timings, "cache_n") ?? 0) + (Measured(timings, "prompt_n") ?? 0), Measured(timings, "cache_n") ?? 0, predicted, null);
         if (!TryGet(chunk, "choices", out JsonElement list))
             return;
         foreach (JsonElement one in Array(list).EnumerateArray())
@@ -115,6 +121,8 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes)
         var turn = new Turn((int)index, state, into);
         if (TryGet(choice, "delta", out JsonElement delta))
             ReadDelta(turn, delta);
+        if (hasScores && TryGet(choice, "logprobs", out JsonElement scores) && TryGet(scores, "content", out JsonElement tokens))
+            ReadScores(turn, tokens);
         if (Text(choice, "finish_reason") is not { Length: > 0 } reason)
             return;
         if (reason is "abort" or "error")
@@ -139,7 +147,7 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes)
     {
         if (delta.ValueKind != JsonValueKind.Object)
             throw Wrong("sent a delta that is no object");
-        Say(turn, ResponseDeltaKind.Reasoning, Text(delta, "reasoning_content") ?? Text(delta, "reasoning"));
+        Say(turn, ResponseDeltaKind.Reasoning, Text(delta, "reasoning_content") is { Length: > 0 } thoughts ? thoughts : Text(delta, "reasoning"));
         Say(turn, ResponseDeltaKind.Content, Text(delta, "content"));
         Say(turn, ResponseDeltaKind.Content, Text(delta, "refusal"));
         if (!TryGet(delta, "tool_calls", out JsonElement calls))
@@ -147,6 +155,20 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes)
         foreach (JsonElement call in Array(calls).EnumerateArray())
             ReadCall(turn, call);
     }
+
+    private void ReadScores(Turn turn, JsonElement tokens)
+    {
+        foreach (JsonElement token in Array(tokens).EnumerateArray())
+        {
+            TopLogprob[]? top = TryGet(token, "top_logprobs", out JsonElement likeliest)
+                ? [.. Array(likeliest).EnumerateArray().Take(GenerationRequest.MaxTopLogprobs).Select(one => new TopLogprob(-1, Logprob(one)))] : null;
+            turn.Into.Add(new UpstreamNews(turn.Choice, default, Score: new TokenEvent { Token = -1, Logprob = Logprob(token), Top = top }));
+        }
+    }
+
+    private float Logprob(JsonElement token) =>
+        TryGet(token, "logprob", out JsonElement value) && value.ValueKind == JsonValueKind.Number && value.TryGetSingle(out float number) && !float.IsNaN(number)
+            ? number : throw Wrong("sent another value where a log-probability was expected");
 
     // The first piece of a call names its function, further ones go on with its arguments. Servers differ in whether they number calls,
     // and in whether they repeat a call's id.
@@ -215,16 +237,22 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes)
         turn.Into.Add(new UpstreamNews(turn.Choice, new ResponseDelta(ResponseDeltaKind.ToolCallEnd, "", turn.State.Calls.Count - 1)));
     }
 
-    private UpstreamUsage ReadUsage(JsonElement usage)
+    // Tokens of thoughts are told among the details, or beside them; some servers tell that there were none, and sent thoughts. Of
+    // cached ones llama-server tells in its timings, which count the rest of the prompt beside them.
+    private UpstreamUsage ReadUsage(JsonElement usage, JsonElement timings)
     {
         if (usage.ValueKind != JsonValueKind.Object)
             throw Wrong("sent a usage that is no object");
+        long? cached = TryGet(usage, "prompt_tokens_details", out JsonElement prompt) ? Count(prompt, "cached_tokens") : null;
+        long? thoughts = (TryGet(usage, "completion_tokens_details", out JsonElement output) ? Count(output, "reasoning_tokens") : null) ?? Count(usage, "reasoning_tokens");
         return new UpstreamUsage(
-            Count(usage, "prompt_tokens") ?? 0,
-            TryGet(usage, "prompt_tokens_details", out JsonElement prompt) ? Count(prompt, "cached_tokens") ?? 0 : 0,
-            Count(usage, "completion_tokens") ?? 0,
-            TryGet(usage, "completion_tokens_details", out JsonElement output) ? Count(output, "reasoning_tokens") : null);
+            Count(usage, "prompt_tokens") ?? 0, cached ?? Measured(timings, "cache_n") ?? 0, Count(usage, "completion_tokens") ?? 0,
+            thoughts == 0 && ReasoningBytes > 0 ? null : thoughts);
     }
+
+    // What was not measured is negative there.
+    private static long? Measured(JsonElement timings, string name) =>
+        TryGet(timings, name, out JsonElement value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out long number) && number >= 0 ? number : null;
 
     private long? Count(JsonElement map, string name) => TryGet(map, name, out JsonElement value) ? Number(value) : null;
 

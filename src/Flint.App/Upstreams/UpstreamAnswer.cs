@@ -13,6 +13,8 @@ internal sealed class UpstreamAnswer(UpstreamModel model, UpstreamRequest reques
 {
     private const int BytesPerToken = 2; // where an upstream does not tell, rather too many tokens than too few
 
+    private const int MaxRefusals = 120; // where an answer waits for room
+
     private readonly List<UpstreamNews> _first = [];
     private UpstreamExchange? _exchange;
     private UpstreamMember? _member;
@@ -74,6 +76,25 @@ internal sealed class UpstreamAnswer(UpstreamModel model, UpstreamRequest reques
         }
 
         throw last ?? model.Refusal();
+    }
+
+    /// <summary>Has a target begin to answer, once one has room.</summary>
+    /// <param name="note">Told of targets that failed.</param>
+    /// <param name="stop">Ends the waiting.</param>
+    public async Task BeginInTurnAsync(Action<string> note, CancellationToken stop)
+    {
+        for (int refusals = 0; ; refusals++)
+        {
+            try
+            {
+                await BeginAsync(note, stop);
+                return;
+            }
+            catch (FlintException busy) when (busy.Code == UpstreamFault.BusyCode && refusals < MaxRefusals)
+            {
+                await Task.Delay(busy.RetryAfter ?? TimeSpan.FromSeconds(1), model.Time, stop);
+            }
+        }
     }
 
     /// <summary>Reads what comes next.</summary>

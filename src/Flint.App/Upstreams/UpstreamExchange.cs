@@ -40,7 +40,7 @@ internal sealed partial class UpstreamExchange : IAsyncDisposable
         _request = request;
         _client = client;
         _deadline = new Deadline(model.Time, client);
-        Reader = new ChunkReader(model.Name, request.Choices, (long)request.MaxTokens * LongestToken);
+        Reader = new ChunkReader(model.Name, request.Choices, (long)request.MaxTokens * LongestToken, request.TopLogprobs >= 0);
     }
 
     /// <summary>What was read.</summary>

@@ -45,6 +45,9 @@ public sealed record UpstreamOptions
     /// <summary>Whether every chunk is asked to tell the usage until then.</summary>
     public bool ContinuousUsage { get; init; }
 
+    /// <summary>Whether agents that contemplate are asked for the log-probabilities of their tokens.</summary>
+    public bool Logprobs { get; init; } = true;
+
     /// <summary>The field that tells the most tokens of an answer.</summary>
     public string OutputField { get; init; } = "max_tokens";
 

@@ -30,6 +30,9 @@ internal sealed record UpstreamRequest
     /// <summary>The most tokens of each.</summary>
     public required int MaxTokens { get; init; }
 
+    /// <summary>How many of the likeliest tokens to tell beside each log-probability; -1 for no log-probabilities.</summary>
+    public int TopLogprobs { get; init; } = -1;
+
     /// <summary>Whether to go on past the model's end-of-generation tokens.</summary>
     public bool IgnoreEos { get; init; }
 
@@ -99,6 +102,13 @@ internal sealed record UpstreamRequest
             foreach (string text in Stop)
                 writer.WriteStringValue(text);
             writer.WriteEndArray();
+        }
+
+        if (TopLogprobs >= 0)
+        {
+            writer.WriteBoolean("logprobs"u8, true);
+            if (TopLogprobs > 0)
+                writer.WriteNumber("top_logprobs"u8, TopLogprobs);
         }
 
         WriteSampling(writer);

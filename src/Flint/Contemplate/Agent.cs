@@ -2,8 +2,8 @@ using Flint.Engine;
 
 namespace Flint.Contemplate;
 
-/// <summary>One agent at work: reads what its sequence generates to the end, whatever end that is.</summary>
-internal sealed class Agent
+/// <summary>An agent that is a sequence of an engine: reads what that generates to the end, whatever end that is.</summary>
+internal sealed class Agent : AgentRun
 {
     private readonly ContemplationTask _task;
     private readonly ContemplationOptions _options;
@@ -14,8 +14,8 @@ internal sealed class Agent
     private readonly int _stride;
 
     private Agent(AgentPlan plan, Sequence sequence, ContemplationTask task, ContemplationOptions options)
+        : base(plan)
     {
-        Plan = plan;
         Sequence = sequence;
         _task = task;
         _options = options;
@@ -23,11 +23,11 @@ internal sealed class Agent
         _stride = Math.Max(1, options.Window / 2);
     }
 
-    /// <summary>What was decided before it started.</summary>
-    public AgentPlan Plan { get; }
+    /// <inheritdoc/>
+    public override Sequence Sequence { get; }
 
-    /// <summary>What computes it.</summary>
-    public Sequence Sequence { get; }
+    /// <inheritdoc/>
+    public override bool IsShutDown => Sequence.FinishReason == FinishReason.Cancelled;
 
     /// <summary>Hands an agent to the engine.</summary>
     /// <exception cref="FlintException">The engine refuses it.</exception>
@@ -44,20 +44,20 @@ internal sealed class Agent
             Floor = plan.Floor is { } least ? new ConfidenceFloor(options.Window, options.ConfidenceTop, least) : null,
             Adapter = task.AdapterOf(plan),
             CacheSalt = task.CacheSalt,
+            Share = task.Share,
         });
         return new Agent(plan, sequence, task, options);
     }
 
-    /// <summary>Reads to the end. When <paramref name="stop"/> is cancelled or telling fails, the sequence is cancelled and its end awaited.</summary>
-    public Task RunAsync(Func<ContemplationEvent, ValueTask> tell, CancellationToken stop) => SequenceReader.ReadAsync(
+    /// <inheritdoc/>
+    public override Task RunAsync(Func<ContemplationEvent, ValueTask> tell, CancellationToken stop) => SequenceReader.ReadAsync(
         Sequence, Take, next => tell(new ContemplationEvent { Kind = ContemplationEventKind.AgentWrote, Agent = Plan, Token = next }), stop);
 
     /// <summary>Cancels what still runs and reads the rest, so that its cost is final.</summary>
     public Task EndAsync() => SequenceReader.EndAsync(Sequence, Take);
 
-    /// <summary>What became of it, once it has ended.</summary>
-    /// <param name="cut">What its end is called where it was stopped.</param>
-    public AgentTrace Trace(AgentEnd cut)
+    /// <inheritdoc/>
+    public override AgentTrace Trace(AgentEnd cut)
     {
         Draft draft = _task.Read(_events);
         Answer? answer = Contemplate.Answer.Of(draft);

@@ -20,6 +20,9 @@ public enum AnswerKind
     /// <summary>A call of tools.</summary>
     Call,
 
+    /// <summary>An answer that was put to a check (<see cref="ContemplationTask.Check"/>): all that pass are equal.</summary>
+    Checked,
+
     /// <summary>Other text, without regard to case, white space and closing punctuation.</summary>
     Text,
 }

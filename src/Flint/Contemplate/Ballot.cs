@@ -25,7 +25,7 @@ public sealed record Ballot(IReadOnlyList<Candidate> Candidates, int Voters, dou
     public static Ballot Count(IEnumerable<AgentTrace> agents, ContemplationOptions options)
     {
         var candidates = new List<Candidate>();
-        foreach (var votes in agents.Where(a => a is { End: AgentEnd.Finished, Answer: not null }).GroupBy(a => (a.Kind, a.Answer)))
+        foreach (var votes in agents.Where(a => a is { End: AgentEnd.Finished, Answer: not null, Passed: not false }).GroupBy(a => (a.Kind, a.Answer)))
         {
             double weight = 0;
             AgentTrace speaker = votes.First();
@@ -46,6 +46,11 @@ public sealed record Ballot(IReadOnlyList<Candidate> Candidates, int Voters, dou
         double agreement = total > 0 ? candidates[0].Weight / total : (double)candidates[0].Votes / counts.Sum();
         return new Ballot(candidates, counts.Sum(), agreement, Consensus.Certainty(counts[0], counts.Length > 1 ? counts[1] : 0));
     }
+
+    /// <summary>Whether a revision takes the place of the draft it began with: it came to something, and does not fail where that passed.</summary>
+    internal static bool Replaces(AgentTrace revision, IReadOnlyList<AgentTrace> agents) =>
+        revision is { Plan.Stage: AgentStage.Revise, End: AgentEnd.Finished, Answer: not null }
+        && !(revision.Passed == false && agents[revision.Plan.Drafts[0]].Passed == true);
 
     private static double Weight(AgentTrace agent, ContemplationOptions options) => options.ConfidenceTop == 0
         ? Math.Exp(options.WeightPower * agent.Confidence)

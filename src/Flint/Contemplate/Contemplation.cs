@@ -17,7 +17,7 @@ public sealed class Contemplation
     private const int LeastAgentTokens = 16; // a wave has fewer agents rather than agents of fewer tokens
     private const int MaxRefusals = 120; // of a later agent, by an engine whose queue is full
 
-    private readonly Engine.Engine _engine;
+    private readonly AgentHost _host;
     private readonly ContemplationTask _task;
     private readonly ContemplationOptions _options;
     private readonly TimeProvider _time;
@@ -33,10 +33,10 @@ public sealed class Contemplation
     private long _promptTokens;
     private double? _floor;
 
-    private Contemplation(Engine.Engine engine, ContemplationTask task, ContemplationOptions options, TimeProvider time, SemaphoreSlim turn)
+    private Contemplation(AgentHost host, ContemplationTask task, ContemplationOptions options, TimeProvider time, SemaphoreSlim turn)
     {
         _turn = turn;
-        _engine = engine;
+        _host = host;
         _task = task;
         _options = options;
         _time = time;
@@ -54,8 +54,22 @@ public sealed class Contemplation
     /// Caller where a parameter or the prompt is wrong; Limit where the engine takes no more; what an agent met where every agent failed.
     /// </exception>
     /// <exception cref="OperationCanceledException">It was cancelled; every agent has ended.</exception>
+    public static Task<ContemplationTrace> RunAsync(
+        Engine.Engine engine, ContemplationTask task, ContemplationOptions options, TimeProvider? time = null, CancellationToken cancellation = default) =>
+        RunAsync(new EngineAgents(engine, task, options), task, options, time, cancellation);
+
+    /// <summary>Contemplates with agents of any host.</summary>
+    /// <param name="host">Computes the agents.</param>
+    /// <param name="task">What about. Prompts are empty where the host makes them of the plans.</param>
+    /// <param name="options">How.</param>
+    /// <param name="time">The clock of the deadline; the system's where null.</param>
+    /// <param name="cancellation">Ends every agent.</param>
+    /// <exception cref="FlintException">
+    /// Caller where a parameter or the prompt is wrong; Limit where the host takes no more; what an agent met where every agent failed.
+    /// </exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; every agent has ended.</exception>
     public static async Task<ContemplationTrace> RunAsync(
-        Engine.Engine engine, ContemplationTask task, ContemplationOptions options, TimeProvider? time = null, CancellationToken cancellation = default)
+        AgentHost host, ContemplationTask task, ContemplationOptions options, TimeProvider? time = null, CancellationToken cancellation = default)
     {
         options.Validate();
         task.Validate();
@@ -64,7 +78,7 @@ public sealed class Contemplation
         using var deadline = options.Deadline is { } limit ? new CancellationTokenSource(limit, time) : new CancellationTokenSource();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
         using var turn = new SemaphoreSlim(1);
-        var contemplation = new Contemplation(engine, task, options, time, turn);
+        var contemplation = new Contemplation(host, task, options, time, turn);
         bool inTime = await contemplation.ThinkAsync(stop, deadline.Token, cancellation).ConfigureAwait(false);
         return contemplation.Conclude(inTime);
     }
@@ -116,7 +130,7 @@ public sealed class Contemplation
                 _explored = ExploreEnd.Exhausted;
                 break;
             }
-            if (_options.StopError > 0 && ballot.Certainty >= 1 - _options.StopError)
+            if (_options.StopError > 0 && (ballot.Certainty >= 1 - _options.StopError || (_task.Check is not null && ballot.Voters > 0)))
             {
                 _explored = ExploreEnd.Settled;
                 break;
@@ -125,7 +139,7 @@ public sealed class Contemplation
         if (_agents.Count == 0)
             throw FlintException.Caller("context_length_exceeded", $"The prompt has {_longestPrompt} tokens, which leaves an agent no room.");
         if (_agents.TrueForAll(a => a.End == AgentEnd.Failed))
-            throw new FlintException(FaultSide.Bug, "agents_failed", $"Every agent failed; the first: {_agents[0].Fault}");
+            throw _host.Failure(_agents[0].Fault);
     }
 
     /// <summary>Every agent with an answer writes it anew, with its own draft before it or with several.</summary>
@@ -157,7 +171,7 @@ public sealed class Contemplation
     /// <summary>Puts what the last wave wrote among the drafts. A revision that came to nothing leaves the draft it began with.</summary>
     private void TakeDrafts()
     {
-        AgentTrace[] revisions = [.. _ended.Where(a => a.Plan.Stage == AgentStage.Revise && IsDraft(a))];
+        AgentTrace[] revisions = [.. _ended.Where(a => Ballot.Replaces(a, _agents))];
         HashSet<int> replaced = [.. revisions.Select(a => a.Plan.Drafts[0])];
         _drafts = [.. _drafts.Where(a => !replaced.Contains(a.Plan.Index)), .. _ended.Where(a => a.Plan.Stage == AgentStage.Explore), .. revisions];
         _ended = [];
@@ -177,7 +191,7 @@ public sealed class Contemplation
             {
                 AgentPlan plan = Plan(0, AgentStage.Synthesize, 0, [.. ordered.Select(a => a.Plan.Index)], granted, prompt);
                 await RunWaveAsync([plan], stop).ConfigureAwait(false);
-                if (IsDraft(_agents[^1]))
+                if (IsDraft(_agents[^1]) && (_agents[^1].Passed != false || _ballots[^1].Leader is null))
                     _synthesis = _agents[^1];
             }
             return;
@@ -249,18 +263,18 @@ public sealed class Contemplation
         return grants;
     }
 
-    private int Room(int prompt) => Math.Max(0, _engine.ContextLength - prompt);
+    private int Room(int prompt) => Math.Max(0, _host.ContextLength - prompt);
 
     /// <summary>Runs agents side by side to the end of all.</summary>
     private async Task RunWaveAsync(List<AgentPlan> plans, CancellationTokenSource stop)
     {
-        var running = new List<Agent>();
+        var running = new List<AgentRun>();
         Exception? failure = null;
         try
         {
             foreach (AgentPlan plan in plans)
             {
-                Agent agent = await StartAsync(plan, stop.Token).ConfigureAwait(false);
+                AgentRun agent = await StartAsync(plan, stop.Token).ConfigureAwait(false);
                 running.Add(agent);
                 await TellAsync(new ContemplationEvent { Kind = ContemplationEventKind.AgentStarted, Agent = plan, Sequence = agent.Sequence, SharesPrompt = SharesPrompt(plan) }).ConfigureAwait(false);
             }
@@ -284,18 +298,18 @@ public sealed class Contemplation
         _agents.AddRange(_ended);
         if (failure is not null and not OperationCanceledException)
             System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failure);
-        if (!stop.IsCancellationRequested && running.Exists(a => a.Sequence.FinishReason == FinishReason.Cancelled))
+        if (!stop.IsCancellationRequested && running.Exists(a => a.IsShutDown))
             throw new FlintException(FaultSide.Limit, "shutting_down", "The engine is shutting down and ended the agents.");
         if (failure is not null)
             System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failure);
         stop.Token.ThrowIfCancellationRequested();
 
-        async Task RunAsync(Agent agent, int at)
+        async Task RunAsync(AgentRun agent, int at)
         {
             try
             {
                 await agent.RunAsync(TellAsync, stop.Token).ConfigureAwait(false);
-                ended[at] = agent.Trace(AgentEnd.Deadline);
+                ended[at] = await CheckAsync(agent.Trace(AgentEnd.Deadline), stop.Token).ConfigureAwait(false);
                 await TellAsync(new ContemplationEvent { Kind = ContemplationEventKind.AgentEnded, Agent = agent.Plan, Trace = ended[at] }).ConfigureAwait(false);
             }
             catch (Exception e)
@@ -307,15 +321,31 @@ public sealed class Contemplation
         }
     }
 
+    private async Task<AgentTrace> CheckAsync(AgentTrace agent, CancellationToken stop)
+    {
+        if (_task.Check is not { } check || !IsDraft(agent))
+            return agent;
+        bool passed = false;
+        try
+        {
+            passed = await check(DraftOf(agent), stop).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            // No time is left to know.
+        }
+        return agent with { Passed = passed, Kind = AnswerKind.Checked, Answer = passed ? "passed" : "failed" };
+    }
+
     /// <summary>Hands an agent over; an engine whose queue is full is asked again, but not for the first agent of all.</summary>
-    private async Task<Agent> StartAsync(AgentPlan plan, CancellationToken stop)
+    private async Task<AgentRun> StartAsync(AgentPlan plan, CancellationToken stop)
     {
         for (int refusals = 0; ; refusals++)
         {
             stop.ThrowIfCancellationRequested();
             try
             {
-                return Agent.Start(_engine, plan, _task, _options);
+                return _host.Start(plan);
             }
             catch (FlintException full) when (full.Code == "queue_full" && plan.Index > 0 && refusals < MaxRefusals)
             {
@@ -358,7 +388,7 @@ public sealed class Contemplation
             ?? (ballot.Leader is { } leader ? _agents[leader.Speaker] : null)
             ?? _agents.Where(a => a.Answer is not null).OrderByDescending(a => a.Confidence).ThenBy(a => a.Plan.Index).FirstOrDefault();
         // What a synthesis wrote is as sure as the drafts agree, but that was not measured.
-        Calibration? calibration = _synthesis is null && ballot.Leader is not null ? _task.Calibration : null;
+        Calibration? calibration = _synthesis is null && ballot.Leader is not null && _task.Check is null ? _task.Calibration : null;
         bool complete = inTime && _explored != ExploreEnd.Budget && speaker?.End == AgentEnd.Finished;
         return new ContemplationTrace
         {
@@ -372,7 +402,7 @@ public sealed class Contemplation
             Explored = _explored,
             Answer = new ContemplationAnswer(
                 speaker?.Plan.Index ?? -1, speaker?.Content ?? "", speaker?.Kind, ballot.Agreement,
-                calibration?.Apply(ballot.Agreement) ?? ballot.Agreement, calibration is not null, complete),
+                calibration?.Apply(ballot.Agreement) ?? ballot.Agreement, calibration is not null, complete, inTime, speaker?.Passed),
             Cost = new ContemplationCost(_promptTokens, _budget.Spent, _budget.Discarded, _options.MaxTokens == long.MaxValue ? null : _options.MaxTokens),
         };
     }

@@ -42,6 +42,13 @@ public sealed class ContemplationTask
     /// </summary>
     public Func<IReadOnlyList<Draft>, int[]?>? Synthesize { get; init; }
 
+    /// <summary>
+    /// Puts the answer of an agent that has finished to a check, such as tests of code; null where answers are compared by what they say.
+    /// Answers that fail have no vote, and exploring stops early with the first wave in which one passes. Called side by side; what it
+    /// throws ends the contemplation. The tree is as repeatable as the check is.
+    /// </summary>
+    public Func<Draft, CancellationToken, Task<bool>>? Check { get; init; }
+
     /// <summary>How tokens are drawn, but for temperature and seed.</summary>
     public SamplingOptions Sampling { get; init; } = new();
 
@@ -56,6 +63,9 @@ public sealed class ContemplationTask
 
     /// <summary>The tenant whose prefixes may be reused.</summary>
     public ulong CacheSalt { get; init; }
+
+    /// <summary>Whose the agents are among those who share the engine.</summary>
+    public EngineShare Share { get; init; } = EngineShare.Common;
 
     /// <summary>What agreement has meant for this model so far; null where that was not measured.</summary>
     public Calibration? Calibration { get; init; }
@@ -125,6 +135,12 @@ public readonly struct ContemplationEvent
 
     /// <summary>With <see cref="ContemplationEventKind.AgentWrote"/>, what it wrote.</summary>
     public TokenEvent Token { get; init; }
+
+    /// <summary>
+    /// With <see cref="ContemplationEventKind.AgentWrote"/>, whether that is a thought, where the agent's host has read it out of its chat
+    /// format; null where that is left to whoever is told.
+    /// </summary>
+    public bool? IsThought { get; init; }
 
     /// <summary>With <see cref="ContemplationEventKind.AgentEnded"/>, all of it.</summary>
     public AgentTrace? Trace { get; init; }

@@ -95,6 +95,9 @@ public sealed record AgentTrace
     /// <summary>The form in which its answer is compared; null where it gave none.</summary>
     public string? Answer { get; init; }
 
+    /// <summary>Whether its answer passed the check; null where it was put to none. One whose check did not end in time has failed.</summary>
+    public bool? Passed { get; init; }
+
     /// <summary>The tokens it generated. Where a stop string ended it, the last of that string's tokens may be missing.</summary>
     public required IReadOnlyList<int> Tokens { get; init; }
 
@@ -116,7 +119,10 @@ public sealed record AgentTrace
 /// <param name="Confidence">How likely the answer is right: calibrated where <paramref name="Calibrated"/>, else the agreement itself.</param>
 /// <param name="Calibrated">Whether <paramref name="Confidence"/> was measured on this model's answers before.</param>
 /// <param name="Complete">Whether the tree came to its end; false where time or tokens ran out before.</param>
-public sealed record ContemplationAnswer(int Agent, string Content, AnswerKind? Kind, double Agreement, double Confidence, bool Calibrated, bool Complete);
+/// <param name="InTime">Whether it ended, complete or not, before its deadline.</param>
+/// <param name="Passed">Whether the answer passed the check; null where it was put to none.</param>
+public sealed record ContemplationAnswer(
+    int Agent, string Content, AnswerKind? Kind, double Agreement, double Confidence, bool Calibrated, bool Complete, bool InTime = true, bool? Passed = null);
 
 /// <summary>What a tree cost, in tokens.</summary>
 /// <param name="PromptTokens">Of the tree's prompt, once, or of every viewpoint's, once; and of the prompts of agents that read drafts.</param>

@@ -68,16 +68,16 @@ public static class Replay
             differences.Add($"Agent {index}: the tokens are the same, their log-probabilities are not.");
         else if (!WasCut(recorded) && recorded.End != again.End)
             differences.Add($"Agent {index}: it ended by '{recorded.End}', now by '{again.End}'.");
-        else if ((recorded.Reasoning, recorded.Content, recorded.Answer) != (again.Reasoning, again.Content, again.Answer))
+        else if ((recorded.Reasoning, recorded.Content, recorded.Passed is null ? recorded.Answer : again.Answer) != (again.Reasoning, again.Content, again.Answer))
             differences.Add($"Agent {index}: the tokens are the same and are read otherwise.");
     }
 
     /// <summary>The last count is of the agents nobody revised.</summary>
     private static void CompareVotes(ContemplationTrace trace, List<AgentTrace> again, List<string> differences)
     {
-        HashSet<int> revised = [.. trace.Agents.Where(a => a is { Plan.Stage: AgentStage.Revise, End: AgentEnd.Finished, Answer: not null }).Select(a => a.Plan.Drafts[0])];
+        HashSet<int> revised = [.. trace.Agents.Where(a => Ballot.Replaces(a, trace.Agents)).Select(a => a.Plan.Drafts[0])];
         var ballot = Ballot.Count(
-            again.Zip(trace.Agents, (now, then) => now with { End = then.End })
+            again.Zip(trace.Agents, (now, then) => then.Passed is null ? now with { End = then.End } : now with { End = then.End, Passed = then.Passed, Kind = then.Kind, Answer = then.Answer })
                 .Where(a => a.Plan.Stage != AgentStage.Synthesize && !revised.Contains(a.Plan.Index)), trace.Options);
         Ballot recorded = trace.Ballots[^1];
         bool same = ballot.Agreement == recorded.Agreement && ballot.Certainty == recorded.Certainty && ballot.Candidates.Count == recorded.Candidates.Count

@@ -57,13 +57,13 @@ internal sealed class Subagent(SubagentPlan plan, Subagents.Shared shared, Subag
             return (AgentEnd.Failed, $"The prompt has {talk.Prompt.Length} tokens; expected at most {shared.Options.PromptTokens}.");
         for (int turn = 0; ; turn++)
         {
-            (FinishReason reason, FlintException? broken) = await GenerateAsync(talk, turn, stop).ConfigureAwait(false);
+            (AgentEnd end, string? fault) = await GenerateAsync(talk, turn, stop).ConfigureAwait(false);
             SubagentTurn said = talk.End();
             _reasoning.Append(said.Reasoning);
             _content = said.Content;
-            if (reason == FinishReason.Error)
-                return (AgentEnd.Failed, broken?.Message);
-            if (reason == FinishReason.Length || (said.Calls.Count > 0 && turn + 1 == MaxTurns))
+            if (end == AgentEnd.Failed)
+                return (AgentEnd.Failed, fault);
+            if (end == AgentEnd.Length || (said.Calls.Count > 0 && turn + 1 == MaxTurns))
                 return (AgentEnd.Length, null);
             if (said.Calls.Count == 0)
                 return (AgentEnd.Finished, null);
@@ -77,61 +77,35 @@ internal sealed class Subagent(SubagentPlan plan, Subagents.Shared shared, Subag
         }
     }
 
-    /// <summary>One turn: a sequence from the talk's prompt to its end.</summary>
-    private async Task<(FinishReason Reason, FlintException? Fault)> GenerateAsync(SubagentTalk talk, int turn, CancellationToken stop)
+    /// <summary>One turn, from what the talk goes on from to its end.</summary>
+    private async Task<(AgentEnd End, string? Fault)> GenerateAsync(SubagentTalk talk, int turn, CancellationToken stop)
     {
-        int room = shared.Engine.ContextLength - talk.Prompt.Length;
+        int room = shared.Host.Room(talk);
         if (turn > 0 && room <= 0)
-            return (FinishReason.Length, null);
-        // A first prompt that leaves no room is the engine's to refuse.
+            return (AgentEnd.Length, null);
+        // A first prompt that leaves no room is the host's to refuse.
         int granted = below.Tokens.Reserve((int)Math.Min(Math.Max(room, 1), below.Tokens.Left));
         if (granted == 0)
-            return (FinishReason.Length, null);
-        Sequence? sequence = null;
+            return (AgentEnd.Length, null);
+        SubagentRun? run = null;
         try
         {
-            sequence = await below.SubmitAsync(new GenerationRequest
-            {
-                Prompt = talk.Prompt,
-                MaxTokens = granted,
-                Sampling = shared.Task.Sampling.WithSeed(Subagents.SeedOf(plan.Seed, turn)),
-                Stop = shared.Task.Stop,
-                Adapter = shared.Task.Adapter,
-                CacheSalt = shared.Task.CacheSalt,
-            }, stop).ConfigureAwait(false);
-            if (turn == 0)
-                _promptTokens = sequence.PromptTokens;
-            await ReadAsync(sequence, talk, turn, stop).ConfigureAwait(false);
+            run = await shared.Host.StartAsync(talk, granted, Subagents.SeedOf(plan.Seed, turn), stop).ConfigureAwait(false);
+            await shared.TellAsync(new SubagentEvent { Kind = SubagentEventKind.Started, Path = plan.Path, Sequence = run.Sequence, Turn = turn }, stop).ConfigureAwait(false);
+            (AgentEnd, string?) end = await run.ReadAsync(
+                thoughts => shared.TellAsync(new SubagentEvent { Kind = SubagentEventKind.Thought, Path = plan.Path, Text = thoughts }, stop), stop).ConfigureAwait(false);
+            stop.ThrowIfCancellationRequested();
+            return end;
         }
         finally
         {
-            int used = sequence?.OutputTokens ?? 0;
+            if (run is not null)
+                await run.EndAsync().ConfigureAwait(false);
+            int used = run?.OutputTokens ?? 0;
             _outputTokens += used;
+            if (turn == 0)
+                _promptTokens = run?.PromptTokens ?? 0;
             below.Tokens.Settle(granted, used, discarded: false);
         }
-        stop.ThrowIfCancellationRequested();
-        if (sequence.FinishReason == FinishReason.Cancelled)
-            throw new FlintException(FaultSide.Limit, "shutting_down", "The engine is shutting down and ended the agents.");
-        return (sequence.FinishReason ?? FinishReason.Error, sequence.Fault);
-    }
-
-    private async Task ReadAsync(Sequence sequence, SubagentTalk talk, int turn, CancellationToken stop)
-    {
-        string thoughts = "";
-        try
-        {
-            await shared.TellAsync(new SubagentEvent { Kind = SubagentEventKind.Started, Path = plan.Path, Sequence = sequence, Turn = turn }, stop).ConfigureAwait(false);
-            await SequenceReader.ReadAsync(sequence, Take, TellAsync, stop).ConfigureAwait(false);
-        }
-        finally
-        {
-            await SequenceReader.EndAsync(sequence, Take).ConfigureAwait(false);
-        }
-
-        void Take(TokenEvent next) => thoughts = next.Kind == TokenEventKind.Finished ? "" : talk.Read(next);
-
-        ValueTask TellAsync(TokenEvent next) => thoughts.Length == 0
-            ? ValueTask.CompletedTask
-            : shared.TellAsync(new SubagentEvent { Kind = SubagentEventKind.Thought, Path = plan.Path, Text = thoughts }, stop);
     }
 }

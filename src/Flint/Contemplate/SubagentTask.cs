@@ -48,6 +48,9 @@ public sealed class SubagentTask
     /// <summary>The tenant whose prefixes may be reused.</summary>
     public ulong CacheSalt { get; init; }
 
+    /// <summary>Whose the agents are among those who share the engine.</summary>
+    public EngineShare Share { get; init; } = EngineShare.Common;
+
     /// <summary>
     /// Told what happens as it happens, one event at a time; an agent whose events are not taken waits. The token ends the waiting.
     /// What it throws ends the call.

@@ -14,7 +14,6 @@ namespace Flint.Contemplate;
 public sealed class Subagents
 {
     private const int LeastAgentTokens = 16; // a call is refused rather than answered by agents of fewer tokens
-    private const int MaxRefusals = 120; // by an engine whose queue is full
 
     private readonly Shared _shared;
     private readonly string _path; // of the agent that spawns
@@ -31,7 +30,18 @@ public sealed class Subagents
     /// <param name="time">The clock by which an engine whose queue is full is asked again; the system's where null.</param>
     /// <exception cref="FlintException">Caller: a parameter is outside its range.</exception>
     public Subagents(Engine.Engine engine, SubagentTask task, SubagentOptions options, TokenBudget tokens, TimeProvider? time = null)
-        : this(new Shared(engine, task, options, time ?? TimeProvider.System, new SemaphoreSlim(1)), "", options.Depth, options.Agents, options.Seed, tokens) =>
+        : this(new EngineSubagents(engine, task, time ?? TimeProvider.System), task, options, tokens)
+    {
+    }
+
+    /// <summary>What the first agent of a tree may spawn, wherever its agents are computed.</summary>
+    /// <param name="host">Computes the agents.</param>
+    /// <param name="task">How they are made.</param>
+    /// <param name="options">How far they may go.</param>
+    /// <param name="tokens">The budget of the whole tree.</param>
+    /// <exception cref="FlintException">Caller: a parameter is outside its range.</exception>
+    public Subagents(SubagentHost host, SubagentTask task, SubagentOptions options, TokenBudget tokens)
+        : this(new Shared(host, task, options, new SemaphoreSlim(1)), "", options.Depth, options.Agents, options.Seed, tokens) =>
         options.Validate();
 
     private Subagents(Shared shared, string path, int depth, int agents, ulong seed, TokenBudget tokens)
@@ -50,7 +60,7 @@ public sealed class Subagents
     public static ulong SeedOf(ulong seed, int turn) => Sampler.SampleSeed(seed, turn);
 
     /// <summary>What all agents of a tree have in common.</summary>
-    internal sealed record Shared(Engine.Engine Engine, SubagentTask Task, SubagentOptions Options, TimeProvider Time, SemaphoreSlim Turn)
+    internal sealed record Shared(SubagentHost Host, SubagentTask Task, SubagentOptions Options, SemaphoreSlim Turn)
     {
         /// <summary>Tells one event at a time. That a sequence was started is always told, so that it is metered.</summary>
         public async ValueTask TellAsync(SubagentEvent news, CancellationToken stop)
@@ -102,23 +112,11 @@ public sealed class Subagents
         return new SubagentCallTrace { Name = call.Name, Arguments = call.Arguments, Fault = fault, Agents = agents };
     }
 
-    /// <summary>Hands a request to the engine; one whose queue is full is asked again.</summary>
+    /// <summary>Hands a request of the first agent's to the engine; one whose queue is full is asked again.</summary>
     /// <exception cref="FlintException">The engine refuses it.</exception>
-    public async Task<Sequence> SubmitAsync(GenerationRequest request, CancellationToken stop)
-    {
-        for (int refusals = 0; ; refusals++)
-        {
-            stop.ThrowIfCancellationRequested();
-            try
-            {
-                return _shared.Engine.Submit(request);
-            }
-            catch (FlintException full) when (full.Code == "queue_full" && refusals < MaxRefusals)
-            {
-                await Task.Delay(full.RetryAfter ?? TimeSpan.FromSeconds(1), _shared.Time, stop).ConfigureAwait(false);
-            }
-        }
-    }
+    /// <exception cref="InvalidOperationException">No engine computes this tree.</exception>
+    public Task<Sequence> SubmitAsync(GenerationRequest request, CancellationToken stop) =>
+        _shared.Host is EngineSubagents engine ? engine.SubmitAsync(request, stop) : throw new InvalidOperationException("The agents are computed elsewhere.");
 
     /// <summary>Reads a call; null where it is not to be done, with a sentence for the model.</summary>
     private SubagentCall? Accept(FunctionCall call, out string? fault)

@@ -17,6 +17,7 @@ namespace Flint.Engine;
 public sealed class Engine : IDisposable
 {
     private const int MaxPendingSequences = 1 << 16;
+    private const int KeptPart = 4; // of the places for waiting, one of so many is kept for owners that have few
     private const double ShortestRetrySeconds = 1;
     private const double LongestRetrySeconds = 60;
 
@@ -29,6 +30,8 @@ public sealed class Engine : IDisposable
     private readonly ulong _seed;
     private readonly int _maxSamples;
     private readonly int _maxLive; // sequences submitted and not ended
+    private readonly int _kept; // the last places, for owners that have few
+    private readonly Tenants _tenants;
 
     private readonly Lock _gate = new(); // over the inbox and what is refused
     private readonly Sequence?[] _inbox;
@@ -70,11 +73,13 @@ public sealed class Engine : IDisposable
         if (options.MaxWaiting is < 0 or > MaxPendingSequences)
             throw Setting(nameof(options.MaxWaiting), $"0 to {MaxPendingSequences}", options.MaxWaiting);
         _maxLive = maxRunning + options.MaxWaiting;
+        _kept = options.MaxWaiting / KeptPart;
+        _tenants = new Tenants(Positive(options.ShareSlack, nameof(options.ShareSlack)));
 
         Pool = new KvPool(forward.Shape, KvPages(forward, options.KvBytes, maxRunning));
         Statistics = new EngineStatistics(Pool.Pages);
         _tree = options.PrefixCache ? new PrefixTree(Pool) : null;
-        _scheduler = new Scheduler(forward, Pool, _tree, Statistics, _time, maxRunning, _maxLive, promptRows);
+        _scheduler = new Scheduler(forward, Pool, _tree, Statistics, _time, _tenants, maxRunning, _maxLive, promptRows);
         _sampler = new Sampler(forward.VocabularySize);
         _writer = new TokenWriter(table, _sampler);
         _inbox = new Sequence?[_maxLive];
@@ -121,7 +126,7 @@ public sealed class Engine : IDisposable
         RequestPlan plan = RequestPlan.Create(
             request, Table, _forward.VocabularySize, _forward.HiddenLength, _forward.ContextLength, Pool.Pages, Math.Min(_maxSamples, _maxLive), drawn);
         lock (_gate)
-            CheckRoom(request.Samples); // before memory is made for it
+            CheckRoom(request.Samples, request.Share); // before memory is made for it
         var samples = new Sequence[request.Samples];
         long first = Interlocked.Add(ref _nextId, samples.Length) - samples.Length;
         long now = _time.GetTimestamp();
@@ -129,9 +134,13 @@ public sealed class Engine : IDisposable
             samples[i] = new Sequence(this, first + i, i, samples, plan) { SubmittedAt = now };
         lock (_gate)
         {
-            CheckRoom(samples.Length);
+            CheckRoom(samples.Length, request.Share);
+            Tenant tenant = _tenants.Enter(request.Share, samples.Length);
             foreach (Sequence sequence in samples)
+            {
+                sequence.Tenant = tenant;
                 _inbox[_inboxCount++] = sequence;
+            }
             _live += samples.Length;
         }
         Wake();
@@ -251,17 +260,20 @@ public sealed class Engine : IDisposable
         }
     }
 
-    private void CheckRoom(int samples)
+    // The last places are not for an owner that has more of all than are left, so that it cannot fill the queue against others. Who
+    // names no owner is alone, or is the host itself.
+    private void CheckRoom(int samples, EngineShare share)
     {
         if (_closed is not null)
             throw new FlintException(_closed.Side, _closed.Code, _closed.Message, _closed);
-        if (_live + samples <= _maxLive)
+        bool isKept = _live + samples > _maxLive - _kept && share.Owner != 0 && _tenants.LiveOf(share) + samples > _maxLive - _live;
+        if (_live + samples <= _maxLive && !isKept)
             return;
         Statistics.CountRefused();
         double seconds = Math.Clamp(Volatile.Read(ref _secondsPerFinish), ShortestRetrySeconds, LongestRetrySeconds);
         throw new FlintException(
             FaultSide.Limit, "queue_full",
-            $"The engine takes {_maxLive} sequences at once, running and waiting; {_live} are there and the request brings {samples}.")
+            $"The engine takes {_maxLive} sequences at once, running and waiting; {_live} are there and the request brings {samples}{(isKept ? $"; the last {_kept} places are for owners that have fewer" : "")}.")
         {
             RetryAfter = TimeSpan.FromSeconds(Math.Ceiling(seconds)),
         };
@@ -438,7 +450,10 @@ public sealed class Engine : IDisposable
                 break;
         }
         lock (_gate)
+        {
             _live--;
+            _tenants.Leave(sequence.Tenant);
+        }
         TokenWriter.Complete(sequence, reason);
     }
 }

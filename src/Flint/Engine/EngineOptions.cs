@@ -19,6 +19,12 @@ public sealed class EngineOptions
     public int PromptRowsWhileDecoding { get; init; } = 128;
 
     /// <summary>
+    /// Tokens by which an owner (<see cref="GenerationRequest.Share"/>) may be ahead of another that waits before it gives up a place to it. Fewer
+    /// are fairer, and have more computed twice.
+    /// </summary>
+    public int ShareSlack { get; init; } = 128;
+
+    /// <summary>
     /// Events a sequence keeps for its consumer. A consumer that falls this far behind pauses its own sequence, and nothing else;
     /// paused sequences are the first to give up their pages when others need them.
     /// </summary>

@@ -72,6 +72,9 @@ public sealed class GenerationRequest
     /// <summary>Whether special tokens appear in the text.</summary>
     public bool ShowSpecial { get; init; }
 
+    /// <summary>Whose it is among those who share the engine.</summary>
+    public EngineShare Share { get; init; } = EngineShare.Common;
+
     /// <summary>The adapter to generate with, one that the engine's model has loaded; null for the model as it is.</summary>
     public ModelAdapter? Adapter { get; init; }
 

@@ -56,7 +56,8 @@ public sealed class SamplingOptions
     public SamplingOptions WithSeed(ulong? seed) => With(Temperature, seed);
 
     /// <summary>A copy with another temperature and seed.</summary>
-    internal SamplingOptions With(float temperature, ulong? seed) => new()
+    /// <summary>The same with another temperature and seed.</summary>
+    public SamplingOptions With(float temperature, ulong? seed) => new()
     {
         Temperature = temperature,
         TopK = TopK,

@@ -4,18 +4,22 @@ namespace Flint.Engine;
 
 /// <summary>Decides what each step computes: who runs, who waits, which rows go into the batch, and who holds which pages.</summary>
 /// <remarks>
-/// Age is the only rank. Older sequences get pages before younger ones, taking first idle pages of the prefix cache, then the
-/// pages of a paused sequence, then those of the youngest; so the oldest always advances, and everything ends. What a sequence
-/// that lost its pages had computed is computed again, with the same bits.
+/// Among the sequences of one owner age is the only rank. Older ones get pages before younger ones, taking first idle pages of the
+/// prefix cache, then the pages of a paused sequence, then those of the youngest; so the oldest always advances, and everything ends.
+/// Between owners the one goes first that has had fewer tokens by its weight (<see cref="Tenants"/>): its sequences are the next to run, an
+/// owner that is too far ahead of one that waits gives up its youngest place to it, and prompts share rows by weight. What a sequence that
+/// lost its pages had computed is computed again, with the same bits, and is not charged again.
 /// </remarks>
 internal sealed class Scheduler
 {
     private const int PageTokens = KvPool.PageTokens;
+    private const double RoundingSlack = 1e-6; // of a row
 
     private readonly KvPool _pool;
     private readonly PrefixTree? _tree;
     private readonly EngineStatistics _statistics;
     private readonly TimeProvider _time;
+    private readonly Tenants _tenants;
     private readonly int _maxRunning;
     private readonly int _promptRowsWhileDecoding;
     private readonly Sequence[] _planned; // by index in the batch
@@ -24,13 +28,14 @@ internal sealed class Scheduler
 
     /// <summary>A scheduler of at most so many sequences, running and waiting together.</summary>
     public Scheduler(
-        ForwardPass forward, KvPool pool, PrefixTree? tree, EngineStatistics statistics, TimeProvider time,
+        ForwardPass forward, KvPool pool, PrefixTree? tree, EngineStatistics statistics, TimeProvider time, Tenants tenants,
         int maxRunning, int maxLive, int promptRowsWhileDecoding)
     {
         _pool = pool;
         _tree = tree;
         _statistics = statistics;
         _time = time;
+        _tenants = tenants;
         _maxRunning = maxRunning;
         _promptRowsWhileDecoding = promptRowsWhileDecoding;
         Batch = new Batch(forward.MaxBatchRows, forward.MaxSequences, forward.MaxLogitRows);
@@ -57,6 +62,7 @@ internal sealed class Scheduler
     {
         sequence.Phase = SequencePhase.Waiting;
         Waiting.Add(sequence);
+        _tenants.List(sequence.Tenant);
     }
 
     /// <summary>Takes out a sequence and releases its pages; what is known of them stays in the prefix cache.</summary>
@@ -66,44 +72,32 @@ internal sealed class Scheduler
         {
             ReleasePages(sequence);
             Running.Remove(sequence);
+            sequence.Tenant.Running--;
         }
         else
         {
             Waiting.Remove(sequence);
         }
         sequence.Phase = SequencePhase.Finished;
+        sequence.Tenant.Listed--;
         if (sequence.Prompt.Leader == sequence && !sequence.Prompt.IsComputed)
             sequence.Prompt.Leader = null;
     }
 
-    /// <summary>Lets waiting sequences run, oldest first, while there are places and pages for their prompts.</summary>
+    /// <summary>Lets waiting sequences run while there are places and pages for their prompts, or such are given up for them.</summary>
     public void Admit()
     {
-        int at = 0;
-        while (at < Waiting.Count)
+        while (NextWaiting() is { } sequence)
         {
-            Sequence sequence = Waiting[at];
-            bool blocked = sequence.IsPaused
-                || (sequence.Prompt.Leader is { } leader && leader != sequence && !sequence.Prompt.IsComputed);
-            if (blocked)
+            while (Running.Count == _maxRunning || !HasRoomFor(sequence))
             {
-                at++;
+                if (!PreemptPaused(sequence) && !PreemptAhead(sequence))
+                    return;
             }
-            else if (Running.Count < _maxRunning && HasRoomFor(sequence))
-            {
-                Run(sequence);
-                if (!sequence.Prompt.IsComputed)
-                    sequence.Prompt.Leader = sequence;
-                FindPrefix(sequence);
-            }
-            else if (PreemptPaused(sequence))
-            {
-                at = 0; // the list has grown
-            }
-            else
-            {
-                return;
-            }
+            Run(sequence);
+            if (!sequence.Prompt.IsComputed)
+                sequence.Prompt.Leader = sequence;
+            FindPrefix(sequence);
         }
     }
 
@@ -141,6 +135,7 @@ internal sealed class Scheduler
                 i = Running.IndexOf(sequence); // others may have gone
             }
         }
+        Account();
         FillBatch();
     }
 
@@ -148,6 +143,7 @@ internal sealed class Scheduler
     public void NoteProgress(Sequence sequence)
     {
         sequence.Prompt.Reach(sequence.State.Length, cached: false);
+        Tenants.Charge(sequence.Tenant, sequence.TakeNewRows());
         if (_tree is null)
             return;
         SequenceState state = sequence.State;
@@ -183,11 +179,48 @@ internal sealed class Scheduler
         return null;
     }
 
+    /// <summary>The waiting sequence to run next: of the owner that would have had the least with one more, the oldest.</summary>
+    private Sequence? NextWaiting()
+    {
+        Sequence? next = null;
+        double least = 0;
+        for (int i = 0; i < Waiting.Count; i++)
+        {
+            Sequence sequence = Waiting[i];
+            if (sequence.IsPaused || (sequence.Prompt.Leader is { } leader && leader != sequence && !sequence.Prompt.IsComputed))
+                continue;
+            Tenant tenant = sequence.Tenant;
+            double pass = tenant.Pass + (tenant.Running + 1.0) / tenant.Weight;
+            if (next is null || pass < least)
+                (next, least) = (sequence, pass);
+        }
+        return next;
+    }
+
+    /// <summary>Notes where the owners are that this step serves, and keeps all within reach of them.</summary>
+    private void Account()
+    {
+        double least = double.MaxValue;
+        for (int i = 0; i < Running.Count; i++)
+        {
+            if (Running[i].PlannedRows > 0)
+                least = Math.Min(least, Running[i].Tenant.Pass);
+        }
+        if (least == double.MaxValue)
+            return;
+        _tenants.Advance(least);
+        for (int i = 0; i < Running.Count; i++)
+            _tenants.Keep(Running[i].Tenant);
+        for (int i = 0; i < Waiting.Count; i++)
+            _tenants.Keep(Waiting[i].Tenant);
+    }
+
     private void Run(Sequence sequence)
     {
         Waiting.Remove(sequence);
         sequence.Phase = SequencePhase.Running;
         Running.Add(sequence);
+        sequence.Tenant.Running++;
         if (sequence.QueueTime is null)
         {
             TimeSpan time = _time.GetElapsedTime(sequence.SubmittedAt);
@@ -274,13 +307,24 @@ internal sealed class Scheduler
         return false;
     }
 
-    /// <summary>Gives each prompt an equal share of the rows, and what the short ones leave to the others, oldest first.</summary>
+    /// <summary>
+    /// Gives each owner a share of the rows by its weight, each of its prompts an equal part of that, and what the short ones leave to the
+    /// others, oldest first.
+    /// </summary>
     private void ShareRows(int rows, int logitRows)
     {
         for (int i = 0; i < _promptCount; i++)
+            _prompts[i].Tenant.Prompts = 0;
+        for (int i = 0; i < _promptCount; i++)
+            _prompts[i].Tenant.Prompts++;
+        double left = 0;
+        for (int i = 0; i < _promptCount; i++)
+            left += PortionOf(_prompts[i]);
+        for (int i = 0; i < _promptCount; i++)
         {
-            int left = _promptCount - i;
-            int share = (rows + left - 1) / left;
+            double portion = PortionOf(_prompts[i]);
+            int share = (int)Math.Ceiling(rows * portion / left - RoundingSlack);
+            left -= portion;
             _prompts[i].PlannedRows = Math.Min(share, _prompts[i].Pending);
             rows -= _prompts[i].PlannedRows;
         }
@@ -306,6 +350,8 @@ internal sealed class Scheduler
         }
     }
 
+    private static double PortionOf(Sequence sequence) => (double)sequence.Tenant.Weight / sequence.Tenant.Prompts;
+
     /// <summary>Gets the pages for a sequence's planned rows; plans fewer rows where that many cannot be had.</summary>
     private void Reserve(Sequence sequence)
     {
@@ -317,7 +363,7 @@ internal sealed class Scheduler
             if (sequence.State.TryReserve(sequence.PlannedRows))
                 return;
         }
-        while (PreemptPaused(sequence) || PreemptYoungest(sequence));
+        while (PreemptPaused(sequence) || PreemptBelow(sequence));
 
         while (!sequence.State.TryReserve(sequence.PlannedRows))
             sequence.PlannedRows--;
@@ -330,29 +376,59 @@ internal sealed class Scheduler
             Sequence sequence = Running[i];
             if (sequence != except && sequence.PlannedRows == 0 && sequence.IsPaused)
             {
-                Preempt(sequence);
-                return true;
+                return Preempt(sequence);
             }
         }
         return false;
     }
 
-    private bool PreemptYoungest(Sequence olderThan)
+    /// <summary>Has the owner that is farthest ahead of a waiting sequence's give up the place of its youngest, where it has more places by its weight.</summary>
+    private bool PreemptAhead(Sequence waiting)
     {
-        Sequence youngest = Running[Running.Count - 1];
-        if (youngest == olderThan)
-            return false;
-        Preempt(youngest);
-        return true;
+        Tenant own = waiting.Tenant;
+        Sequence? victim = null;
+        for (int i = Running.Count - 1; i >= 0; i--)
+        {
+            Tenant tenant = Running[i].Tenant;
+            if (_tenants.IsAhead(tenant, own)
+                && (long)tenant.Running * own.Weight > (long)own.Running * tenant.Weight
+                && (victim is null || tenant.Lead(own) > victim.Tenant.Lead(own)))
+            {
+                victim = Running[i];
+            }
+        }
+        return Preempt(victim);
     }
 
-    private void Preempt(Sequence sequence)
+    /// <summary>Takes the pages of a sequence that ranks below another: of the owner that is farthest ahead, or of the youngest where none is too far.</summary>
+    private bool PreemptBelow(Sequence sequence)
     {
-        ReleasePages(sequence);
-        Running.Remove(sequence);
-        sequence.Phase = SequencePhase.Waiting;
-        Waiting.Add(sequence);
+        Sequence? victim = null;
+        double most = 0;
+        for (int i = Running.Count - 1; i >= 0; i--)
+        {
+            Sequence other = Running[i];
+            bool isAhead = _tenants.IsAhead(other.Tenant, sequence.Tenant);
+            if (other == sequence || !(isAhead || (other.Id > sequence.Id && !_tenants.IsAhead(sequence.Tenant, other.Tenant))))
+                continue;
+            double lead = isAhead ? other.Tenant.Lead(sequence.Tenant) : 0;
+            if (victim is null || lead > most)
+                (victim, most) = (other, lead);
+        }
+        return Preempt(victim);
+    }
+
+    private bool Preempt(Sequence? victim)
+    {
+        if (victim is null)
+            return false;
+        ReleasePages(victim);
+        Running.Remove(victim);
+        victim.Tenant.Running--;
+        victim.Phase = SequencePhase.Waiting;
+        Waiting.Add(victim);
         _statistics.Preemptions++;
+        return true;
     }
 
     private void ReleasePages(Sequence sequence)

@@ -29,6 +29,7 @@ public sealed class Sequence
     private readonly Engine _engine;
     private readonly int[] _tokens; // prompt and output; the engine's thread writes
     private int _length;
+    private int _charged; // rows
     private int _outputTokens;
     private int _paused;
     private int _cancelRequested;
@@ -157,6 +158,9 @@ public sealed class Sequence
 
     internal Prompt Prompt => Plan.Prompt;
 
+    /// <summary>Whose it is.</summary>
+    internal Tenant Tenant { get; set; } = null!; // set before the engine's thread sees it
+
     internal int MaxOutput => Plan.MaxOutput;
 
     internal ulong SampleSeed { get; }
@@ -235,6 +239,14 @@ public sealed class Sequence
             Volatile.Write(ref _paused, 0); // the consumer read just now, before it could see the flag
             return false;
         }
+    }
+
+    /// <summary>Rows computed since the last call, but for those that were computed before.</summary>
+    internal int TakeNewRows()
+    {
+        int rows = Math.Min(PlannedRows, State.Length - _charged);
+        _charged = Math.Max(_charged, State.Length);
+        return Math.Max(0, rows);
     }
 
     internal void Append(int token)

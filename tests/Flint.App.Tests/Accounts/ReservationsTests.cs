@@ -56,6 +56,26 @@ public abstract class ReservationsTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task The_weight_is_the_keys_else_its_projects_else_its_organisations()
+    {
+        Assert.Equal(1, await WeightAsync());
+        Set(OwnerKind.Organization, new Limits { Weight = 2 });
+        Assert.Equal(2, await WeightAsync());
+        Set(OwnerKind.Project, new Limits { Weight = 3, DailyTokens = 100 });
+        Assert.Equal(3, await WeightAsync());
+        Set(OwnerKind.Key, new Limits { Weight = 1000 });
+        Assert.Equal(1000, await WeightAsync());
+        Set(OwnerKind.Key, new Limits { DailyTokens = 100 });
+        Assert.Equal(3, await WeightAsync());
+        Assert.Equal(3, Limits.Of(_store, OwnerOf(OwnerKind.Project)).Weight);
+        foreach (long wrong in (long[])[0, 1001])
+            Assert.Equal("invalid_limit", Assert.Throws<FlintException>(() => Set(OwnerKind.Key, new Limits { Weight = wrong })).Code);
+
+        async Task<int> WeightAsync() =>
+            (await _reservations.ReserveAsync(new Demand { RequestId = $"weighed-{++_requests}", Key = _key, Model = "m", PromptTokens = 1, OutputTokens = 1 })).Weight;
+    }
+
+    [Fact]
     public async Task What_a_request_uses_counts_where_it_began()
     {
         Set(OwnerKind.Key, new Limits { DailyTokens = 100, MonthlyTokens = 150 });

@@ -114,6 +114,22 @@ public sealed class PostgresStoreTests : IDisposable
     }
 
     [Fact]
+    public void A_node_that_is_gone_without_a_word_is_found_out_within_half_a_minute()
+    {
+        var free = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);
+        free.Start();
+        int port = ((System.Net.IPEndPoint)free.LocalEndpoint).Port;
+        free.Stop();
+        using var server = new PostgresServer(port); // over a socket of Unix nobody is ever gone without a word
+        var database = new PostgresDatabase(server.AddressOf(server.CreateDatabase()));
+        using DbConnection guard = database.OpenGuard();
+        int Seconds(string setting) => (int)TimeSpan.FromMilliseconds(guard.ExecuteScalar<long>($"SELECT setting::bigint * CASE unit WHEN 's' THEN 1000 ELSE 1 END FROM pg_settings WHERE name = '{setting}'")).TotalSeconds;
+        int probes = guard.ExecuteScalar<int>("SELECT setting::int FROM pg_settings WHERE name = 'tcp_keepalives_count'");
+        Assert.InRange(Seconds("tcp_keepalives_idle") + probes * Seconds("tcp_keepalives_interval"), 5, 29); // where nothing is under way
+        Assert.InRange(Seconds("tcp_user_timeout"), 5, 29); // where the server has sent something
+    }
+
+    [Fact]
     public async Task A_process_whose_connection_is_cut_takes_its_lock_again_and_keeps_what_it_reserved()
     {
         var time = new FakeTime();

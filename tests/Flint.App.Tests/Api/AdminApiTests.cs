@@ -92,9 +92,11 @@ public sealed class AdminApiTests
 
         JsonNode limits = (await SendAsync(admin, "PUT", $"{Keys}/{prefix}/limits", """{"daily_tokens": 100, "monthly_cost": 2.5}""")).Answer;
         Assert.Equal((100, 2.5m), ((int)limits["limits"]!["daily_tokens"]!["limit"]!, (decimal)limits["limits"]!["monthly_cost"]!["limit"]!));
-        await SendAsync(admin, "PUT", $"{Keys}/{prefix}/limits", """{"daily_tokens": null}""");
-        Assert.Equal(new Limits { MonthlyCost = 2_500_000 }, Limits.Of(server.Store, new Owner(OwnerKind.Key, new Keys(server.Store, TimeProvider.System).Get("worker").Id)));
+        await SendAsync(admin, "PUT", $"{Keys}/{prefix}/limits", """{"daily_tokens": null, "weight": 4}""");
+        Assert.Equal(new Limits { MonthlyCost = 2_500_000, Weight = 4 }, Limits.Of(server.Store, new Owner(OwnerKind.Key, new Keys(server.Store, TimeProvider.System).Get("worker").Id)));
         Assert.Equal((400, "invalid_amount"), Error(await SendAsync(admin, "PUT", $"{Keys}/{prefix}/limits", """{"daily_cost": 0.1234567}""")));
+
+        Assert.Equal((400, "invalid_limit"), Error(await SendAsync(admin, "PUT", $"{Keys}/{prefix}/limits", """{"weight": 0}""")));
 
         (_, JsonNode rotated) = await SendAsync(admin, "POST", $"{Keys}/default%2Fdefault%2Fworker/rotate", """{"overlap_seconds": 0}""");
         Assert.Equal(HttpStatusCode.Unauthorized, (await worker.GetAsync("/v1/models")).StatusCode);

@@ -51,12 +51,14 @@ public sealed class FuzzTests
         ["/v1/messages"] =
         [
             """{"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "hello"}], "temperature": 0.7, "top_k": 5, "stop_sequences": ["x"], "stream": false, "metadata": {"user_id": "u"}}""",
+            """{"model": "tiny", "max_tokens": 3, "messages": [{"role": "user", "content": "hello"}], "mode": "contemplating", "contemplation": {"agents": 2, "deadline_seconds": 9}, "include": ["contemplation"], "thinking_budget": 2, "deadline_seconds": 60}""",
             """{"model": "tiny", "max_tokens": 3, "system": [{"type": "text", "text": "a"}], "messages": [{"role": "user", "content": [{"type": "text", "text": "b"}]}, {"role": "user", "content": "c"}], "stream": true, "thinking": {"type": "adaptive", "display": "omitted"}, "output_config": {"effort": "low"}}""",
             """{"model": "tiny", "max_tokens": 3, "messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "tool_use", "id": "1", "name": "f", "input": {"a": [1]}}]}, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "c"}], "is_error": true}]}], "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}}], "tool_choice": {"type": "auto", "disable_parallel_tool_use": true}, "thinking": {"type": "disabled"}}""",
         ],
         ["/api/chat"] =
         [
             """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "stream": false, "keep_alive": "5m", "options": {"num_predict": 4, "temperature": 0.7, "seed": 3, "stop": ["x"], "repeat_penalty": 1.1, "repeat_last_n": 8}}""",
+            """{"model": "tiny", "messages": [{"role": "user", "content": "hello"}], "stream": true, "mode": "thinking", "include": ["subagents"], "subagents": true, "thinking_budget": 2, "deadline_seconds": 60, "options": {"num_predict": 4}}""",
             """{"model": "tiny", "messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}], "think": "low", "options": {"num_predict": 3, "top_k": 4, "top_p": 0.5, "min_p": 0.1}, "logprobs": true, "top_logprobs": 1}""",
             """{"model": "tiny", "messages": [{"role": "user", "content": "b"}, {"role": "assistant", "content": "", "thinking": "t", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}, {"role": "tool", "tool_name": "f", "content": "c"}], "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}], "think": false, "stream": false, "options": {"num_predict": 2}}""",
         ],

@@ -114,6 +114,27 @@ public sealed class MeteringTests
     }
 
     [Fact]
+    public async Task A_flood_of_one_key_leaves_others_room_and_a_turn()
+    {
+        await using TestServer server = await TestServer.StartAsync(Endless with { Parallel = 1, Waiting = 8 });
+        var flood = new List<HttpResponseMessage>();
+        for (int i = 0; i < 7; i++)
+            flood.Add(await server.PostAsync(Route, EndlessBody));
+        using HttpResponseMessage refused = await server.PostAsync(Route, EndlessBody);
+        Assert.Equal(HttpStatusCode.TooManyRequests, refused.StatusCode);
+
+        // The one place is taken by an answer without end: it is given up for a while.
+        using HttpClient other = server.NewClient(new Keys(server.Store, TimeProvider.System).Create("other").Secret);
+        using HttpResponseMessage answered = await other.SendAsync(TestServer.Request(Route, """{"model": "tiny", "prompt": "hello", "max_tokens": 3, "ignore_eos": true}"""));
+        Assert.Equal(HttpStatusCode.OK, answered.StatusCode);
+        Assert.Equal(3, (int)JsonNode.Parse(await answered.Content.ReadAsStringAsync())!["usage"]!["completion_tokens"]!);
+        Assert.True(server.Model.Engine.Statistics.Preemptions > 0);
+        foreach (HttpResponseMessage one in flood)
+            one.Dispose();
+        await TestServer.UntilAsync(() => server.Records().Count == 9);
+    }
+
+    [Fact]
     public async Task Stopping_lets_running_requests_end()
     {
         await using TestServer server = await TestServer.StartAsync(Endless);

@@ -6,7 +6,7 @@ namespace Flint.App.Tests.Api;
 public sealed class NodeClientTests
 {
     [Theory]
-    [InlineData("openai-node", "openai", 13)]
+    [InlineData("openai-node", "openai", 15)]
     [InlineData("anthropic-node", "@anthropic-ai/sdk", 8)]
     [InlineData("ollama-node", "ollama", 7)]
     public async Task The_npm_client_is_content(string name, string package, int cases)

@@ -16,6 +16,8 @@ public sealed class PolicyApiTests
 
     private static readonly string[] Calling = ["Wait.", "<tool_call>", "{\"name\":\u2581\"get_weather\",\u2581", "\"arguments\":\u2581{\"city\":\u2581\"Pa", "ris\"}}", "</tool_call>", "<|im_end|>"];
 
+    private static readonly string[] Formal = ["<think>", "Hm.", "</think>", "{\"city\":", "\u2581\"Rome", "\"}", "<|im_end|>"];
+
     public static TheoryData<string, string> Apis => new()
     {
         { Chat, "" },
@@ -168,6 +170,71 @@ public sealed class PolicyApiTests
         Assert.Equal("denied allow messages[0].content", server.Records()[0].Policy);
     }
 
+    [Theory]
+    [InlineData(Chat, "", true)]
+    [InlineData(Chat, "", false)]
+    [InlineData(Messages, """, "max_tokens": 100""", true)]
+    [InlineData(Ollama, "", false)]
+    public async Task An_answer_that_is_not_of_the_form_is_not_told(string route, string fields, bool stream)
+    {
+        string body = "{" + User + fields + (route == Ollama ? """, "options": {"temperature": 0}""" : """, "temperature": 0""") + ", \"stream\": " + (stream ? "true}" : "false}");
+        await using TestServer server = await StartAsync(Formal, new PolicyRules("house") { Schemas = [Form("city", "{\"properties\": {\"city\": {\"maxLength\": 3}}}")] });
+        using HttpResponseMessage denied = await server.PostAsync(route, body);
+        string told = await denied.Content.ReadAsStringAsync();
+        Assert.True(denied.IsSuccessStatusCode, told);
+        Assert.DoesNotContain("Rome", told, StringComparison.Ordinal);
+        Assert.DoesNotContain("city", told, StringComparison.Ordinal);
+        Assert.Equal(("content_filter", "denied city content:9"), (server.Records()[0].Finish, server.Records()[0].Policy));
+
+        await using TestServer passing = await StartAsync(Formal, new PolicyRules("house") { Schemas = [Form("city", "{\"required\": [\"city\"]}")], Output = [Rule("places", RuleAction.Redact, "rome")] });
+        using HttpResponseMessage passed = await passing.PostAsync(route, body);
+        Assert.Contains("[redacted]", await passed.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        Assert.Equal(("stop", "redacted places content:10"), (passing.Records()[0].Finish, passing.Records()[0].Policy));
+    }
+
+    [Theory]
+    [InlineData("get_weather", "{\"properties\": {\"city\": {\"const\": \"Paris\"}}}", false, null)]
+    [InlineData("get_weather", "{\"properties\": {\"city\": {\"const\": \"Rome\"}}}", false, "denied form tool_calls[0].arguments:9")]
+    [InlineData("get_weather", "{\"required\": [\"city\"]}", true, "denied form tool_calls[0].arguments:0")]
+    [InlineData("get_time", "{\"required\": [\"city\"]}", true, null)]
+    public async Task Calls_are_told_once_their_arguments_are_of_the_form(string function, string schema, bool denies, string? decision)
+    {
+        var rule = new SchemaRule("form", denies ? RuleAction.Deny : RuleAction.Allow, new TextSchema(schema)) { OnOutput = true, OnArguments = true, Functions = [function] };
+        await using TestServer server = await StartAsync(Calling, new PolicyRules("house") { Schemas = [rule] });
+        foreach (string stream in (string[])["false", "true"])
+        {
+            using HttpResponseMessage response = await server.PostAsync(Chat, "{" + User + Tools + ", \"temperature\": 0, \"stream\": " + stream + "}");
+            string told = await response.Content.ReadAsStringAsync();
+            Assert.Contains("Wait.", told, StringComparison.Ordinal);
+            Assert.Equal(decision is null, told.Contains("get_weather", StringComparison.Ordinal));
+            Assert.Equal(decision is null, told.Contains("Paris", StringComparison.Ordinal));
+            Assert.Contains(decision is null ? "\"finish_reason\":\"tool_calls\"" : "\"finish_reason\":\"content_filter\"", told, StringComparison.Ordinal);
+            Assert.Equal(decision ?? "", server.Records()[0].Policy);
+        }
+    }
+
+    [Theory]
+    [InlineData("""{"model": "tiny", "messages": [{"role": "user", "content": "{\"a\": 1}"}]}""", null)]
+    [InlineData("""{"model": "tiny", "messages": [{"role": "user", "content": "{\"a\": \"x\"}"}]}""", "denied form messages[0].content:6")]
+    [InlineData("""{"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}""", null)]
+    [InlineData("""{"model": "tiny", "messages": [{"role": "user", "content": "hello?"}]}""", "denied form messages[0].content:0")]
+    [InlineData("""{"model": "tiny", "messages": [{"role": "user", "content": "1"}, {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"b\": 7}"}}]}, {"role": "tool", "tool_call_id": "a", "content": "?"}]}""", "denied calls messages[1].tool_calls[0].arguments:0")]
+    public async Task Requests_are_held_to_forms_and_patterns_together(string body, string? decision)
+    {
+        await using TestServer server = await StartAsync(Thoughtful, new PolicyRules("house")
+        {
+            Allow = [new TextRule("words", RuleAction.Allow, new Pattern("^[a-z]+$")) { Roles = ["user"] }],
+            Schemas =
+            [
+                new SchemaRule("form", RuleAction.Allow, new TextSchema("{\"properties\": {\"a\": {\"type\": \"number\"}}}")) { OnInput = true, Roles = ["user"] },
+                new SchemaRule("calls", RuleAction.Deny, new TextSchema("{\"properties\": {\"b\": {\"const\": 7}}}")) { OnInput = true, OnArguments = true },
+            ],
+        });
+        using HttpResponseMessage response = await server.PostAsync(Chat, body);
+        Assert.Equal(decision is null ? HttpStatusCode.OK : HttpStatusCode.BadRequest, response.StatusCode);
+        Assert.Equal(decision ?? "", server.Records()[0].Policy);
+    }
+
     [Fact]
     public async Task Numbers_are_kept_within_their_bounds()
     {
@@ -223,6 +290,8 @@ public sealed class PolicyApiTests
         Assert.Equal((400, "content_policy_violation"), (status, (string?)error["code"]));
         Assert.StartsWith("denied greetings " + where, server.Records()[0].Policy, StringComparison.Ordinal);
     }
+
+    private static SchemaRule Form(string name, string schema) => new(name, RuleAction.Allow, new TextSchema(schema)) { OnOutput = true };
 
     private static TextRule Rule(string name, RuleAction action, string word) => new(name, action, new WordList([word]));
 

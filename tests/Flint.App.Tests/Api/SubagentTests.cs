@@ -196,6 +196,23 @@ public sealed class SubagentTests
         await TestServer.UntilAsync(() => server.Model.Engine.Statistics is { Running: 0, Waiting: 0 } s && s.FreePages + s.CachedPages == s.TotalPages);
     }
 
+    [Fact]
+    public async Task A_deadline_ends_all_agents_and_what_was_said_before_is_the_answer()
+    {
+        var time = new FakeTime();
+        await using TestServer server = await TestServer.StartAsync(
+            new ServingOptions { ContextLength = 1 << 18 }, write: path => ScriptedModel.Write(path, Template, 1 << 18, ('\n', Spawns), ('-', ["<think>", "la", "la"]), ('+', Answers)), time: time);
+        Task<JsonNode> asked = server.AnswerAsync(Route, "{" + Ask + """, "subagents": {"agent_tokens": 200000}, "deadline_seconds": 10 }""");
+        await TestServer.UntilAsync(() => server.Model.Engine.Statistics.OutputTokens > 3000);
+        time.Advance(TimeSpan.FromSeconds(10));
+        JsonNode answer = await asked, choice = answer["choices"]![0]!;
+        Assert.Equal(("Wait.", "length", true), ((string?)choice["message"]!["content"], (string?)choice["finish_reason"], (bool)answer["deadline_passed"]!));
+        UsageRecord record = Assert.Single(server.Records());
+        Assert.Equal((200, "length"), (record.Status, record.Finish));
+        Assert.Equal((server.Model.Engine.Statistics.OutputTokens, record.OutputTokens - 6), (record.OutputTokens, record.DiscardedTokens));
+        await TestServer.UntilAsync(() => server.Model.Engine.Statistics is { Running: 0, Waiting: 0 });
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

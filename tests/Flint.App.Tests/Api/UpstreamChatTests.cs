@@ -18,14 +18,11 @@ public sealed class UpstreamChatTests : IAsyncLifetime
     public ValueTask DisposeAsync() => _upstream.DisposeAsync();
 
     [Theory]
-    [InlineData("/v1/chat/completions", """{"model": "big:contemplating", "messages": [{"role": "user", "content": "hi"}]}""", "mode")]
-    [InlineData("/v1/chat/completions", """{"model": "big", "messages": [{"role": "user", "content": "hi"}], "subagents": true}""", "subagents")]
     [InlineData("/v1/chat/completions", """{"model": "big", "messages": [{"role": "user", "content": "hi"}], "logprobs": true}""", "logprobs")]
     [InlineData("/v1/completions", """{"model": "big", "prompt": "hi"}""", "model")]
     [InlineData("/v1/responses", """{"model": "big", "input": "hi", "truncation": "auto"}""", "truncation")]
     [InlineData("/v1/responses/input_tokens", """{"model": "big", "input": "hi"}""", "model")]
     [InlineData("/v1/messages/count_tokens", """{"model": "big", "messages": [{"role": "user", "content": "hi"}]}""", "model")]
-    [InlineData("/v1/messages", """{"model": "big:contemplating", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}""", "mode")]
     [InlineData("/api/generate", """{"model": "big", "prompt": "hi", "raw": true}""", "raw")]
     public async Task What_needs_an_engine_is_refused(string route, string body, string field)
     {
@@ -44,6 +41,7 @@ public sealed class UpstreamChatTests : IAsyncLifetime
     [InlineData(UpstreamReasoning.Effort, "\"thinking_budget\": 100", null, null, "thinking", "takes no limit of thoughts")]
     [InlineData(UpstreamReasoning.Template, "\"mode\": \"instant\"", null, "{\"enable_thinking\":false}", "instant", null)]
     [InlineData(UpstreamReasoning.Template, "\"mode\": \"thinking\"", null, "{\"enable_thinking\":true}", "thinking", null)]
+    [InlineData(UpstreamReasoning.Template, "\"reasoning_effort\": \"high\"", null, "{\"enable_thinking\":true}", "thinking", "takes no effort")]
     [InlineData(UpstreamReasoning.None, "\"reasoning_effort\": \"low\"", null, null, "thinking", "answers at once")]
     [InlineData(UpstreamReasoning.Effort, "\"temperature\": 1", null, null, null, null)]
     public async Task Modes_are_told_as_the_upstream_knows_them(UpstreamReasoning reasoning, string field, string? effort, string? variables, string? mode, string? approximation)

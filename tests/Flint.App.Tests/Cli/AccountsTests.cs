@@ -23,15 +23,16 @@ public sealed class AccountsTests : IDisposable
 
         Ok("keys", "limit", "ada", "--daily-tokens", "1000", "--monthly-cost", "2.50");
         Ok("keys", "limit", "ada", "--requests-per-minute", "3");
-        Ok("projects", "limit", "acme/lab", "--concurrent-requests", "2");
+        Ok("projects", "limit", "acme/lab", "--concurrent-requests", "2", "--weight", "3");
         Ok("orgs", "limit", "acme", "--monthly-tokens", "5");
         Assert.Contains("none", Ok("orgs", "limit", "--help"));
         Ok("orgs", "limit", "acme", "--monthly-tokens", "none");
         var store = new Store(_folder.Path);
         Assert.Equal(new Limits { DailyTokens = 1000, MonthlyCost = 2_500_000, RequestsPerMinute = 3 }, Limits.Of(store, new Owner(OwnerKind.Key, key.Id)));
-        Assert.Equal(new Limits { ConcurrentRequests = 2 }, Limits.Of(store, new Owner(OwnerKind.Project, key.ProjectId)));
+        Assert.Equal(new Limits { ConcurrentRequests = 2, Weight = 3 }, Limits.Of(store, new Owner(OwnerKind.Project, key.ProjectId)));
         Assert.Equal(new Limits(), Limits.Of(store, new Owner(OwnerKind.Organization, key.OrganizationId)));
 
+        Assert.Matches("weight +- +- +3\n", Ok("projects", "limit", "acme/lab"));
         JsonNode shown = JsonNode.Parse(Ok("keys", "show", "ada", "--json"))!;
         Assert.Equal((1000, 0, 2.5m), ((int)shown["limits"]!["daily_tokens"]!["limit"]!, (int)shown["limits"]!["daily_tokens"]!["used"]!, (decimal)shown["limits"]!["monthly_cost"]!["limit"]!));
         Assert.Null(shown["limits"]!["monthly_tokens"]!["limit"]);

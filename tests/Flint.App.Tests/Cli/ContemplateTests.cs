@@ -41,6 +41,28 @@ public sealed class ContemplateTests : IDisposable
         Assert.Equal((1, 3), (spoilt.Code, spoilt.Output.Split("read otherwise").Length - 1));
         Assert.Contains("contemplation's trace", FlintProcess.Run(["contemplate", "--model", model, "--replay", _folder.File("m.calibration.json")]).Complaint, StringComparison.Ordinal);
         Assert.Equal(2, FlintProcess.Run(["contemplate", "x", "--agents", "65"]).Code);
+        Assert.Equal(2, FlintProcess.Run(["contemplate", "x", "--effort", "heroic"]).Code);
+        Assert.Contains("--check", FlintProcess.Run(["contemplate", "x", "--tests", path]).Complaint, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_a_template_has_no_word_for_is_said_and_code_is_put_to_a_command()
+    {
+        string model = _folder.File("m.gguf"), tests = _folder.File("tests.sh");
+        ScriptedModel.Write(model, ScriptedModel.ChatMl, '\n', "ready=yes", "<|im_end|>");
+        File.WriteAllText(tests, "[ $ready = yes ]");
+        FlintProcess.Result run = FlintProcess.Run(["contemplate", "Code?", "--model", model, "--seed", "5", "--threads", "1", "--effort", "high", "--check", "sh", "--tests", tests]);
+        Assert.Equal((0, "flint: The template has no effort 'high': the agents take the nearest.\n"), (run.Code, run.Errors));
+        Assert.EndsWith("agreement 100 %, uncalibrated, passes its check; seed 5\nready=yes\n", run.Output, StringComparison.Ordinal);
+        run = FlintProcess.Run(["contemplate", "Code?", "--model", model, "--seed", "5", "--threads", "1", "--check", "false", "--aggregation", "vote"]);
+        Assert.Contains("passes no check", run.Output, StringComparison.Ordinal);
+
+        run = FlintProcess.Run(["run", model, "--prompt", "Code?", "--temperature", "0", "--threads", "1", "--effort", "high"]);
+        Assert.Equal((0, "ready=yes\n", "flint: The template has no effort 'high': the nearest is taken.\n"), (run.Code, run.Output, run.Errors));
+        ScriptedModel.Write(model, ScriptedModel.MuseGlimmer, 't', "\u2581to=self", "<|message|>", "Hm.", "<|eom|>", "<|start|>", "assistant\u2581to=user", "Hello.", "<|eot|>", "\u2581");
+        run = FlintProcess.Run(["run", model, "--prompt", "hi", "--temperature", "0", "--threads", "1", "--max-tokens", "3", "--mode", "instant"]);
+        Assert.Contains("begun in the model's place", run.Errors, StringComparison.Ordinal);
+        Assert.StartsWith("Hm.", run.Output, StringComparison.Ordinal); // the script knows one way on from <|message|>, here the answer's
     }
 
     [Fact]

@@ -40,6 +40,16 @@ public sealed class ServerConfigTests : IDisposable
         Assert.Equal(["card-numbers", "project-names"], house.Output.Select(rule => rule.Name));
         Assert.Equal(["spoken-to"], house.Allow.Select(rule => rule.Name));
         Assert.Equal((2048, new Bound(0, 1.2f)), (house.Bounds.MaxTokens, house.Bounds.Sampling["temperature"]));
+        Assert.Equal("thinking", house.Mode);
+        Assert.Equal(["python"], config.Checkers.Keys);
+        PolicyRules forms = config.Policies.Named["forms"];
+        Assert.Equal([(false, true, false), (true, true, true)], forms.Schemas.Select(rule => (rule.OnInput, rule.OnOutput, rule.OnArguments)));
+        Assert.Equal(["pay"], forms.Schemas[1].Functions);
+        ClassifierRule harm = Assert.Single(forms.Classifiers);
+        Assert.Equal(new ClassifierRule("harm", "my-model", harm.Prompt) { Denies = harm.Denies, Allows = harm.Allows, Roles = harm.Roles, OnInput = true, OnOutput = true }, harm); // the file says what holds without it
+        Assert.Equal((true, false, null), (harm.Denial(" \"Yes\", it does"), harm.Denial("No."), harm.Denial("Nobody")));
+        config.CheckClassifiers(["my-model"]);
+        Assert.Contains("'my-model', which is not served; served are big-model, other", Assert.Throws<FlintException>(() => config.CheckClassifiers(["other"])).Message, StringComparison.Ordinal);
         var filter = new TextFilter(house.Output, _ => { });
         Assert.Equal("[card number], ", filter.Push("1234 5678 9012 3456, Snow Owl") + filter.Finish());
         Assert.True(filter.IsDenied);
@@ -124,6 +134,19 @@ public sealed class ServerConfigTests : IDisposable
     [InlineData("policies: [a]\n", ":1: policies is a list; expected a mapping of names")]
     [InlineData("listen: {require_keys: false, host: 0.0.0.0}\n", "a server without keys listens only on a loopback address")]
     [InlineData("models: [{alias: a}, {alias: a}]\n", "two models have the alias 'a'")]
+    [InlineData("policies: {p: {rules: [{name: a, schema: '{', on: output}]}}\n", "no JSON at character 1")]
+    [InlineData("policies: {p: {rules: [{name: a, schema: 'true'}]}}\n", "says what it is on")]
+    [InlineData("policies: {p: {rules: [{name: a, schema: 'true', on: input, action: redact}]}}\n", "denies or allows")]
+    [InlineData("policies: {p: {rules: [{name: a, schema: 'true', on: input, max_length: 3}]}}\n", "max_length does nothing in a rule with a schema")]
+    [InlineData("policies: {p: {rules: [{name: a, words: x, of: content}]}}\n", "of does nothing in a rule with a pattern or words")]
+    [InlineData("policies: {p: {rules: [{name: a, schema: 'true', on: output, functions: f}]}}\n", "functions belong to a rule of arguments")]
+    [InlineData("policies: {p: {rules: [{name: a, classifier: {model: m, prompt: 'Is it?', denies: x, allows: y}}]}}\n", "has no {text}")]
+    [InlineData("policies: {p: {rules: [{name: a, classifier: {prompt: '{text}', denies: x, allows: y}}]}}\n", "model is missing")]
+    [InlineData("policies: {p: {rules: [{name: a, classifier: {model: m, prompt: '{text}', denies: x}}]}}\n", "allows is what the model's answer begins with")]
+    [InlineData("policies: {p: {rules: [{name: a, classifier: {model: m, prompt: '{text}', denies: x, allows: y, window: 100, overlap: 60}}]}}\n", "at most half of the window")]
+    [InlineData("policies: {p: {rules: [{name: a, roles: user, classifier: {model: m, prompt: '{text}', denies: x, allows: y}}]}}\n", "such a rule is one on input")]
+    [InlineData("policies: {p: {rules: [{name: a, action: redact, classifier: {model: m, prompt: '{text}', denies: x, allows: y}}]}}\n", "a rule with a classifier denies")]
+    [InlineData("limits: {default: {weight: 0}}\n", "weight is 0; expected 1 to 1000")]
     [InlineData("a: [\n", "not YAML")]
     public void A_wrong_file_is_refused(string text, string expected)
     {

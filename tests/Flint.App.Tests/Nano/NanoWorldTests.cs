@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Flint.App.Nano;
 using Flint.Dialects;
 
@@ -139,6 +140,68 @@ public sealed class NanoWorldTests
             compared += thoughts.Split(": ").Length - 2;
         }
         Assert.True(compared > 300, $"{compared} comparisons");
+    }
+
+    [Fact]
+    public void The_last_stage_compares_every_tool_with_what_is_wanted()
+    {
+        int refused = 0, called = 0;
+        for (int i = 0; i < 300; i++)
+        {
+            NanoItem item = NanoWorld.HeldOut(5, "tools", i);
+            foreach (ChatMessage message in item.Messages.Where(m => m.ReasoningContent?.Contains(" This is ", StringComparison.Ordinal) == true))
+            {
+                string[] verdicts = message.ReasoningContent!.Split(". ").Where(s => s.TrimEnd('.').EndsWith(": yes") || s.EndsWith(": no")).ToArray();
+                if (message.ToolCalls is not { Count: > 0 } calls)
+                {
+                    refused++;
+                    Assert.Equal(item.Tools.Count, verdicts.Length);
+                    Assert.All(verdicts, verdict => Assert.EndsWith(": no", verdict));
+                }
+                else
+                {
+                    called++;
+                    string[] fitting = [.. verdicts.Where(verdict => !verdict.EndsWith(": no"))];
+                    Assert.Equal(calls.Select(call => call.Name), fitting.Select(verdict => verdict.Split(", ")[0]));
+                }
+            }
+        }
+        Assert.True(refused > 20 && called > 100, $"{refused} refusals, {called} calls");
+    }
+
+    [Fact]
+    public void The_last_stage_notes_what_a_document_says()
+    {
+        int amounts = 0;
+        for (int i = 0; i < 200; i++)
+        {
+            NanoItem item = NanoWorld.HeldOut(5, "json", i);
+            string document = item.Messages[^2].Content!;
+            string[] lines = item.Messages[^1].ReasoningContent!.Split('\n');
+            JsonObject answer = JsonNode.Parse(item.Messages[^1].Content!)!.AsObject(), properties = JsonNode.Parse(item.Schema!)!["properties"]!.AsObject();
+            string[] notes = lines[..^properties.Count], names = lines[^properties.Count..];
+            int at = -1;
+            foreach (string note in notes)
+            {
+                int next = Enumerable.Range(1, note.Length).Select(length => document.IndexOf(note[..length], StringComparison.Ordinal)).TakeWhile(found => found >= 0).Last();
+                Assert.True(next > at, note);
+                at = next;
+            }
+            foreach ((string name, string line) in properties.Select(property => property.Key).Zip(names))
+            {
+                Assert.StartsWith(name + ": ", line);
+                if (answer[name] is not JsonNode value)
+                {
+                    Assert.EndsWith("not in the text and left out", line);
+                    continue;
+                }
+                Assert.Contains(notes, note => note.EndsWith(line[(name.Length + 1)..], StringComparison.Ordinal));
+                Assert.EndsWith(" " + value.ToJsonString(), line.Replace(": ", ":").Replace(", ", ","));
+                if (line.Contains(" whole ") || line.Contains(" cents ")) Assert.Equal(line.Contains(" cents "), line.TrimEnd('}', ']')[^3] == '.');
+                amounts += line.Contains(" cents ") ? 1 : 0;
+            }
+        }
+        Assert.True(amounts > 20, $"{amounts} amounts with cents");
     }
 
     [Theory]

@@ -145,6 +145,77 @@ public sealed class ContemplationTests
     }
 
     [Fact]
+    public async Task Agents_that_loop_write_garbage_or_never_close_their_thoughts_stop_nobody()
+    {
+        using var world = new World();
+        ContemplationTask plain = World.Task();
+        var task = new ContemplationTask
+        {
+            Prompt = plain.Prompt,
+            Sampling = plain.Sampling,
+            Read = events => (events.Count == 0 ? 0 : events[0].Token % 4) switch
+            {
+                0 => new Draft(string.Concat(events.Select(e => e.Text)), ""), // all of it thoughts
+                1 => new Draft("", $"\ud800{{[\"\u0000{(char)(97 + events.Count % 26)}"),
+                _ => new Draft("", "It is 7."),
+            },
+        };
+        ContemplationTrace trace = await world.ThinkAsync(task, Eight with { Agents = 32, AgentTokens = 24, PrunePercentile = 0 }, cancellation: Test);
+        AgentTrace[] explorers = [.. trace.Agents.Where(a => a.Plan.Stage == AgentStage.Explore)];
+        Assert.Equal(32, explorers.Length);
+        Assert.Contains(explorers, a => a.End == AgentEnd.Length);
+        Assert.Contains(explorers, a => a is { End: AgentEnd.Finished, Answer: null, Reasoning.Length: > 0 });
+        Assert.Contains(explorers, a => a is { End: AgentEnd.Finished, Kind: AnswerKind.Text });
+        Assert.Equal(("It is 7.", true), (trace.Answer.Content, trace.Answer.Complete));
+        Assert.Equal(world.Engine.Statistics.OutputTokens, trace.Cost.OutputTokens);
+        AssertFree(world);
+    }
+
+    [Fact]
+    public async Task Answers_that_pass_a_check_are_equal_and_others_have_no_vote()
+    {
+        using var world = new World();
+        int checks = 0;
+        ContemplationTask plain = World.Task();
+        ContemplationTask Checked(Func<Draft, bool> passes) => new()
+        {
+            Prompt = plain.Prompt, Read = plain.Read, Revise = plain.Revise, Synthesize = plain.Synthesize, Sampling = plain.Sampling, Calibration = new Calibration([new(0, 0.1), new(1, 0.7)]),
+            Check = (draft, _) =>
+            {
+                Interlocked.Increment(ref checks);
+                return Task.FromResult(passes(draft));
+            },
+        };
+        ContemplationTrace trace = await world.ThinkAsync(Checked(d => d.Content != "0"), Eight with { PrunePercentile = 0 }, cancellation: Test);
+        AgentTrace[] finished = [.. trace.Agents.Where(a => a.End == AgentEnd.Finished)];
+        Assert.Equal(finished.Length, checks);
+        Assert.All(finished, a => Assert.Equal(((bool?)(a.Content != "0"), (AnswerKind?)AnswerKind.Checked), (a.Passed, a.Kind)));
+        Assert.Contains(finished, a => a.Passed == false);
+        Candidate only = Assert.Single(trace.Ballots[^1].Candidates);
+        Assert.Equal(finished.Where(a => a.Passed == true).Select(a => a.Plan.Index), only.Agents);
+        Assert.Equal((true, false, true), (trace.Answer.Passed == true, trace.Answer.Calibrated, trace.Answer.Content != "0"));
+        string json = trace.ToJson();
+        Assert.Equal(json, ContemplationTrace.FromJson(json).ToJson());
+        Assert.Empty(await Replay.RunAsync(world.Engine, plain, trace, Test));
+
+        // One that passes settles it; a revision that fails does not take the place of a draft that passed.
+        trace = await world.ThinkAsync(Checked(d => d.Content != "0"), Eight with { StopError = 0.05, PrunePercentile = 0 }, cancellation: Test);
+        Assert.Equal((ExploreEnd.Settled, 4), (trace.Explored, trace.Agents.Count));
+        int drafts = 0;
+        trace = await world.ThinkAsync(Checked(_ => Interlocked.Increment(ref drafts) <= finished.Length), Eight with { PrunePercentile = 0, Rounds = 1 }, cancellation: Test);
+        Assert.Contains(trace.Agents, a => a is { Plan.Stage: AgentStage.Revise, Passed: false });
+        Assert.Equal((AgentStage.Explore, true), (trace.Agents[trace.Answer.Agent].Plan.Stage, trace.Answer.Passed == true));
+        Assert.Empty(await Replay.RunAsync(world.Engine, plain, trace, Test));
+
+        // Where none passes, the answer says so.
+        trace = await world.ThinkAsync(Checked(_ => false), Eight with { PrunePercentile = 0, Aggregation = Aggregation.Vote }, cancellation: Test);
+        Assert.Equal((0, 0.0, true, 8), (trace.Ballots[^1].Voters, trace.Answer.Agreement, trace.Answer.Passed == false, trace.Agents.Count));
+        var broken = await Assert.ThrowsAsync<FlintException>(() => world.ThinkAsync(Checked(_ => throw new FlintException(FaultSide.Machine, "checker_failed", "no")), Eight, cancellation: Test));
+        Assert.Equal("checker_failed", broken.Code);
+        AssertFree(world);
+    }
+
+    [Fact]
     public async Task A_deadline_gives_the_best_so_far_and_says_so()
     {
         var time = new ManualTime();
@@ -158,7 +229,7 @@ public sealed class ContemplationTests
             return ValueTask.CompletedTask;
         });
         ContemplationTrace trace = await world.ThinkAsync(task, Eight with { Deadline = TimeSpan.FromSeconds(9), Rounds = 1, Aggregation = Aggregation.Synthesis }, time, Test);
-        Assert.Equal((ExploreEnd.Deadline, false), (trace.Explored, trace.Answer.Complete));
+        Assert.Equal((ExploreEnd.Deadline, false, false), (trace.Explored, trace.Answer.Complete, trace.Answer.InTime));
         Assert.Equal((8, 8), (trace.Agents.Count, counted));
         Assert.Equal(AgentEnd.Finished, trace.Agents[trace.Answer.Agent].End);
         Assert.Equal(trace.Agents.Where(a => a.End is AgentEnd.Deadline or AgentEnd.Pruned).Sum(a => a.OutputTokens), trace.Cost.DiscardedTokens);

@@ -186,7 +186,7 @@ public sealed class SubagentTests
         using var world = new World();
         var random = new Random(12);
         int cancelled = 0, refused = 0, deep = 0, tight = 0;
-        for (int tree = 0; tree < 600; tree++)
+        for (int tree = 0; tree < 1000; tree++)
         {
             var options = new SubagentOptions { Agents = random.Next(1, 30), Depth = random.Next(1, 4), AgentTokens = random.Next(1, 200), Seed = (ulong)tree };
             long most = random.Next(1, 900);

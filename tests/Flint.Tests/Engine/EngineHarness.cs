@@ -10,7 +10,7 @@ internal sealed class EngineHarness : IDisposable
 {
     public EngineHarness(
         SimulatedForward? forward = null, TokenTable? table = null, int pages = 64, int running = 0, int waiting = 16,
-        int events = 64, bool cache = true, TimeProvider? time = null)
+        int events = 64, bool cache = true, TimeProvider? time = null, int slack = 128)
     {
         Forward = forward ?? new SimulatedForward();
         Table = table ?? Vocabularies.Mixed(Forward.VocabularySize);
@@ -21,6 +21,7 @@ internal sealed class EngineHarness : IDisposable
             MaxWaiting = waiting,
             EventCapacity = events,
             PrefixCache = cache,
+            ShareSlack = slack,
             Seed = 1,
         }, time ?? Time);
     }

@@ -37,6 +37,7 @@ public sealed class SimulationTests
         private readonly EngineUnderTest _engine;
         private readonly List<Client> _clients = [];
         private readonly int[][] _prefixes;
+        private readonly EngineShare[] _shares = [EngineShare.Common, new(1), new(2) { Weight = 3 }];
         private readonly int _pages;
         private int _finished, _cancelled, _refused, _forked;
 
@@ -52,6 +53,7 @@ public sealed class SimulationTests
                 PromptRowsWhileDecoding = 24,
                 EventCapacity = 16,
                 PrefixCache = cache,
+                ShareSlack = 24,
                 Seed = (ulong)seed,
             }, _time);
             _prefixes = [.. Enumerable.Range(0, 4).Select(i => Tokens(30 + 35 * i))];
@@ -130,6 +132,7 @@ public sealed class SimulationTests
                 TopLogprobs = _random.Next(-1, 4),
                 PromptLogprobs = _random.Next(6) == 0,
                 CacheSalt = (ulong)_random.Next(2),
+                Share = _shares[_random.Next(_shares.Length)],
                 Sampling = new SamplingOptions
                 {
                     Temperature = _random.Next(3) == 0 ? 0 : 0.7f,

@@ -59,6 +59,35 @@ test("several choices", async () => {
   assert.deepEqual(answer.choices.map((c) => c.index), [0, 1, 2]);
 });
 
+test("contemplating is a stream of ordinary reasoning and content", async () => {
+  const asked = { ...drawn, model: `${model}:contemplating`, max_completion_tokens: 300 };
+  const whole = await client.chat.completions.create(asked);
+  let text = "";
+  let reasoning = "";
+  let finish = null;
+  for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) {
+    assert.deepEqual(Object.keys(chunk), ["id", "object", "created", "model", "system_fingerprint", "choices"]);
+    text += chunk.choices[0].delta.content ?? "";
+    reasoning += chunk.choices[0].delta.reasoning_content ?? "";
+    finish = chunk.choices[0].finish_reason ?? finish;
+  }
+  assert.deepEqual([text, reasoning, finish], [whole.choices[0].message.content, whole.choices[0].message.reasoning_content, whole.choices[0].finish_reason]);
+  assert.ok(reasoning.startsWith("[1] "));
+  const final = await client.chat.completions.stream(asked).finalChatCompletion();
+  assert.equal(final.choices[0].message.content, text);
+});
+
+test("a response may contemplate too", async () => {
+  const asked = { model: `${model}:contemplating`, input: "the hello", max_output_tokens: 300, store: false };
+  const stream = client.responses.stream(asked);
+  const types = new Set();
+  for await (const event of stream) types.add(event.type);
+  const final = await stream.finalResponse();
+  assert.ok(types.has("response.reasoning_text.delta"));
+  assert.ok(![...types].some((type) => type.includes("contemplation")));
+  assert.ok(final.output.some((item) => item.type === "reasoning"));
+});
+
 test("plain completions", async () => {
   const answer = await client.completions.create({ model, prompt: "hello", max_tokens: 0, echo: true, logprobs: 2 });
   assert.equal(answer.choices[0].text, "hello");
