@@ -44,8 +44,8 @@ internal sealed class Automaton
     /// <summary>Every text.</summary>
     public Language Anything { get; }
 
-    /// <summary>How many expressions are kept.</summary>
-    public int Kept => _all.Count;
+    /// <summary>The class of each byte, by which <see cref="Language.Next"/> is indexed.</summary>
+    public byte[] Classes => _classes.Map;
 
     /// <summary>A byte of a set.</summary>
     public Language Bytes(ByteSet set)

@@ -9,6 +9,9 @@ internal sealed class ByteClasses
     /// <summary>A byte of each class.</summary>
     public byte[] Samples { get; private set; } = [0];
 
+    /// <summary>The class of each byte.</summary>
+    public byte[] Map => _classes;
+
     /// <summary>The class of a byte.</summary>
     public int Of(byte value) => _classes[value];
 

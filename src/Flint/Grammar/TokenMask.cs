@@ -159,15 +159,18 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
     {
         if (from >= to)
             return;
-        byte[] bytes = vocabulary.Bytes, depths = vocabulary.Depths;
+        byte[] bytes = vocabulary.Bytes, depths = vocabulary.Depths, classes = automaton.Classes;
         int[] ends = vocabulary.Ends, tokens = vocabulary.Tokens;
         int above = depths[from];
         _path[0] = state;
         for (int node = from; node < to;)
         {
             int depth = depths[node] - above;
-            Language next = automaton.Step(_path[depth], bytes[node]);
-            if (next.Kind == LanguageKind.Nothing)
+            Language before = _path[depth];
+            Language? next = before.Next?[classes[bytes[node]]]; // mostly it is known
+            if (next is null || next.Alive is not (Language.Answer.Yes or Language.Answer.No))
+                next = automaton.Step(before, bytes[node]);
+            if (next.Alive == Language.Answer.No)
             {
                 node = ends[node];
                 continue;
