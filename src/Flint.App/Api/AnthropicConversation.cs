@@ -33,9 +33,10 @@ internal static class AnthropicConversation
                 messages.Add(Assistant(turn, calls));
         }
 
-        List<ToolDefinition> tools = ReadTools(body);
-        bool offers = OffersTools(body, tools, out bool parallel);
-        return (new ChatConversation { Messages = messages, Tools = offers ? tools : [] }, parallel);
+        var strict = new List<string>();
+        List<ToolDefinition> tools = ReadTools(body, strict);
+        ToolChoice choice = ReadToolChoice(body, tools, out bool parallel);
+        return (new ChatConversation { Messages = messages, Tools = choice.Offers ? tools : [], StrictTools = choice.Offers ? strict : [], ToolChoice = choice }, parallel);
     }
 
     // Neighbours of one role are one turn.
@@ -167,7 +168,7 @@ internal static class AnthropicConversation
 
     private static string Lines(IEnumerable<Block> blocks) => string.Join('\n', blocks.Select(block => block.Text));
 
-    private static List<ToolDefinition> ReadTools(JsonFields body)
+    private static List<ToolDefinition> ReadTools(JsonFields body, List<string> strict)
     {
         var tools = new List<ToolDefinition>();
         if (body.Array("tools", ApiLimits.MaxTools) is not JsonElement array)
@@ -177,7 +178,7 @@ internal static class AnthropicConversation
             JsonFields tool = JsonFields.Object(one, $"tools[{tools.Count}]");
             if (tool.Text("type") is { } type && type != "custom")
                 throw ApiException.Unsupported(tool.PathOf("type"), $"Unsupported value: tools of type '{ApiException.Shorten(type)}', which this server does not have. Supported values are: 'custom'.");
-            string name = ChatConversation.ReadToolName(tool, ApiLimits.MaxAnthropicToolName, tools);
+            string name = ChatConversation.ReadToolName(tool, strict, ApiLimits.MaxAnthropicToolName, tools);
             JsonFields schema = tool.Object("input_schema") ?? throw ApiException.Missing(tool.PathOf("input_schema"));
             tools.Add(ToolDefinition.Create(name, tool.Text("description"), (JsonObject)ChatConversation.NodeOf(schema.Element, schema.Path)!));
         }
@@ -185,20 +186,27 @@ internal static class AnthropicConversation
         return tools;
     }
 
-    // As with the OpenAI API: a forced call would need the answer held to a grammar.
-    private static bool OffersTools(JsonFields body, List<ToolDefinition> tools, out bool parallel)
+    private static ToolChoice ReadToolChoice(JsonFields body, List<ToolDefinition> tools, out bool parallel)
     {
         parallel = true;
-        if (body.Object("tool_choice") is not JsonFields choice)
-            return true;
+        if (body.Object(ToolChoice.Field) is not JsonFields choice)
+            return new ToolChoice();
         string type = choice.RequiredText("type");
         parallel = choice.Flag("disable_parallel_tool_use") != true;
-        if (type is "any" or "tool")
-            throw ApiException.Unsupported(choice.PathOf("type"), $"Unsupported value: 'tool_choice.type' is '{type}', and this server cannot yet force a call. Supported values are: 'auto', 'none'.");
-        if (type is not ("auto" or "none"))
-            throw JsonFields.InvalidChoice(choice.PathOf("type"), type, ["auto", "none"]);
-        if (tools.Count == 0 && type == "auto" && SubagentFields.Find(body) is null)
-            throw ApiException.Invalid("tool_choice", "invalid_value", "Invalid 'tool_choice': it is only allowed when 'tools' are specified.");
-        return type == "auto";
+        switch (type)
+        {
+            case "none":
+                return new ToolChoice(Offers: false);
+            case "any":
+                return ToolChoice.Forced(tools, null, choice.PathOf("type"));
+            case "tool":
+                return ToolChoice.Forced(tools, choice.RequiredText("name"), choice.PathOf("name"));
+            case "auto" when tools.Count == 0 && SubagentFields.Find(body) is null:
+                throw ApiException.Invalid("tool_choice", "invalid_value", "Invalid 'tool_choice': it is only allowed when 'tools' are specified.");
+            case "auto":
+                return new ToolChoice();
+            default:
+                throw JsonFields.InvalidChoice(choice.PathOf("type"), type, ["auto", "none", "any", "tool"]);
+        }
     }
 }

@@ -12,7 +12,7 @@ internal sealed record AnthropicRequest
     private static readonly HashSet<string> Known =
     [
         "model", "max_tokens", "messages", "system", "stop_sequences", "stream", "temperature", "top_p", "top_k", "tools", "tool_choice", "thinking", "output_config",
-        "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "seed", "contemplation", SubagentFields.Name,
+        "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "seed", "contemplation", SubagentFields.Name, FormatFields.GrammarName,
         "mode", "thinking_budget", "deadline_seconds", "include",
         "metadata", "service_tier", "cache_control", "inference_geo", "speed", "diagnostics", "user_profile_id", "workspace_id", "context_management", "betas",
     ];
@@ -62,6 +62,7 @@ internal sealed record AnthropicRequest
                 Conversation = conversation,
                 MaxTokens = maxTokens ?? int.MaxValue,
                 ParallelToolCalls = parallel,
+                Format = FormatFields.Read(body, body.Object("output_config")?.Object("format"), "json_schema"),
                 CallPrefix = "toolu_",
                 Mode = own.Mode,
                 EffortMode = ReasoningFields.ModeOf(effort),
@@ -107,8 +108,6 @@ internal sealed record AnthropicRequest
     {
         if (body.Object("output_config") is not JsonFields config)
             return null;
-        if (config.Object("format") is not null)
-            throw ApiException.Unsupported(config.PathOf("format"), "Unsupported parameter: 'output_config.format'. This server cannot yet hold an answer to a grammar.");
         return config.Choice("effort", ReasoningFields.Efforts);
     }
 }

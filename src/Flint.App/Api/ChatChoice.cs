@@ -54,7 +54,7 @@ internal sealed class ChatChoice : Choice
         _turn = turn;
         _tokenizer = turn.Model.Tokenizer;
         _hidesReasoning = turn.Plan.HidesReasoning || turn.Request.HidesReasoning;
-        _closing = turn.Model.Dialect.ReasoningClosing;
+        _closing = turn.ReasoningClosing;
         _request = turn.Request;
         _meter = turn.Meter;
         _tokens = new TokenBudget(turn.MaxOutput);
@@ -263,7 +263,7 @@ internal sealed class ChatChoice : Choice
         }
 
         _granted = granted;
-        Sequence = await _spawning.SubmitAsync(_turn.NewRequest(prompt.Ids, granted, 1, _turn.SamplingOf(0, Index, _spawning.Rounds)), cancellation);
+        Sequence = await _spawning.SubmitAsync(_turn.NewRequest(prompt.Ids, granted, 1, _turn.SamplingOf(0, Index, _spawning.Rounds), written: 0), cancellation);
         Begin(prompt);
     }
 

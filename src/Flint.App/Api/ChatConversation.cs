@@ -18,15 +18,22 @@ internal sealed partial record ChatConversation
     /// <summary>The functions offered; none where the caller wants no call.</summary>
     public IReadOnlyList<ToolDefinition> Tools { get; init; } = [];
 
+    /// <summary>Names of functions whose arguments must be of their schema.</summary>
+    public IReadOnlyList<string> StrictTools { get; init; } = [];
+
+    /// <summary>Whether the model may call functions, or must.</summary>
+    public ToolChoice ToolChoice { get; init; } = new();
+
     /// <summary>A prompt that goes to the model as it is, in place of messages, and whose answer is read as it is; null for none.</summary>
     public string? RawPrompt { get; init; }
 
-    /// <summary>The name of a tool whose fields these are; what this server cannot do for it is refused.</summary>
+    /// <summary>The name of a tool whose fields these are.</summary>
     /// <param name="tool">Has <c>name</c> and, maybe, <c>strict</c>.</param>
+    /// <param name="strict">Receives the name where <c>strict</c> is true.</param>
     /// <param name="maxLength">Of the name.</param>
     /// <param name="others">Tools that it must not be named like; null where that is no matter.</param>
-    /// <exception cref="ApiException">The name does not do, or <c>strict</c> is true.</exception>
-    public static string ReadToolName(JsonFields tool, int maxLength, List<ToolDefinition>? others = null)
+    /// <exception cref="ApiException">The name does not do.</exception>
+    public static string ReadToolName(JsonFields tool, List<string> strict, int maxLength, List<ToolDefinition>? others = null)
     {
         string name = tool.RequiredText("name"), path = tool.PathOf("name");
         if (name.Length > maxLength || !ToolName().IsMatch(name))
@@ -34,7 +41,7 @@ internal sealed partial record ChatConversation
         if (others?.Exists(other => other.Name == name) == true)
             throw ApiException.Invalid(path, "invalid_value", $"Invalid '{path}': two tools are named '{name}'.");
         if (tool.Flag("strict") == true)
-            throw ApiException.Unsupported(tool.PathOf("strict"), $"Unsupported value: '{tool.PathOf("strict")}' is true, and this server cannot yet hold arguments to a schema.");
+            strict.Add(name);
         return name;
     }
 

@@ -21,6 +21,9 @@ internal sealed record ChatRequest
     /// <summary>Alternatives per token; -1 for no log-probabilities.</summary>
     public int TopLogprobs { get; init; } = -1;
 
+    /// <summary>What the answer is held to; null for any text.</summary>
+    public FormatFields? Format { get; init; }
+
     /// <summary>Whether one answer may call several tools.</summary>
     public bool ParallelToolCalls { get; init; } = true;
 

@@ -19,7 +19,7 @@ internal sealed class EngineContemplation : ContemplatingChat
         GenerationFields generation = _turn.Request.Generation;
         ContemplationTask task = ChatContemplation.Create(
             _turn.Variant, _turn.Input, generation.Sampling, generation.Stop, Variety(), tell: tell, draftTokens: _turn.Request.Contemplation.Options.AgentTokens,
-            check: _turn.Check(), share: _turn.Meter.Share);
+            check: _turn.Check(), share: _turn.Meter.Share, grammar: _turn.Grammar);
         ContemplationOptions options = await _turn.ReserveAsync(task);
         return await Contemplation.RunAsync(_turn.Model.Engine, task, options, _turn.Meter.Time, cancellation);
     }

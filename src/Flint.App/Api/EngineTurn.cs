@@ -2,6 +2,7 @@ using Flint.App.Serving;
 using Flint.Contemplate;
 using Flint.Dialects;
 using Flint.Engine;
+using Flint.Grammar;
 using Flint.Tokens;
 
 namespace Flint.App.Api;
@@ -30,6 +31,7 @@ internal sealed class EngineTurn : ChatTurn
             Now = DateTimeOffset.Now,
         };
         Prompt = request.Conversation.RawPrompt is string raw ? new ChatPrompt(Model.Encode(raw), OpensReasoning: false) : Render(Input);
+        Grammar = FindGrammar();
     }
 
     /// <summary>Of which model.</summary>
@@ -40,6 +42,12 @@ internal sealed class EngineTurn : ChatTurn
 
     /// <summary>The conversation in tokens.</summary>
     public ChatPrompt Prompt { get; }
+
+    /// <summary>What the response is held to; null for anything.</summary>
+    public TokenGrammar? Grammar { get; }
+
+    /// <summary>What the model writes to end its thoughts and begin what it is held to; null where it has none.</summary>
+    public string? ReasoningClosing => Request.Conversation.ToolChoice.IsForced ? Model.Dialect.ReasoningClosingBeforeCall : Model.Dialect.ReasoningClosing;
 
     /// <summary>The model itself.</summary>
     public ServedModel Model => Variant.Model;
@@ -72,7 +80,7 @@ internal sealed class EngineTurn : ChatTurn
         int wanted = (int)Math.Min(Request.MaxTokens, output);
         MaxOutput = (int)await Meter.ReserveAsync(Variant, prompts, wanted, Request.Generation.Choices, isElastic: Request.MaxTokens == int.MaxValue);
         IsClipped = MaxOutput < wanted;
-        Sequence first = Model.Engine.Submit(NewRequest(Prompt.Ids, MostOf(MaxOutput, 0), Request.Generation.Choices, Request.Generation.Sampling));
+        Sequence first = Model.Engine.Submit(NewRequest(Prompt.Ids, MostOf(MaxOutput, 0), Request.Generation.Choices, Request.Generation.Sampling, written: 0));
         Meter.Add(first.Samples);
         return first;
     }
@@ -107,7 +115,7 @@ internal sealed class EngineTurn : ChatTurn
     /// <param name="round">How often sub-agents have answered it.</param>
     public Sequence Continue(int[] prompt, int written, int maxTokens, int choice, int round)
     {
-        Sequence next = Model.Engine.Submit(NewRequest(prompt, maxTokens, 1, SamplingOf(written, choice, round)));
+        Sequence next = Model.Engine.Submit(NewRequest(prompt, maxTokens, 1, SamplingOf(written, choice, round), written));
         Meter.AddSharing(next);
         return next;
     }
@@ -127,8 +135,15 @@ internal sealed class EngineTurn : ChatTurn
     }
 
     /// <summary>What the engine is asked for.</summary>
-    public GenerationRequest NewRequest(int[] prompt, int maxTokens, int samples, SamplingOptions sampling) => new()
+    /// <param name="prompt">What the model goes on from.</param>
+    /// <param name="maxTokens">Tokens it may produce.</param>
+    /// <param name="samples">How often.</param>
+    /// <param name="sampling">How tokens are drawn.</param>
+    /// <param name="written">How many tokens at the prompt's end are the answer's own, behind a primer.</param>
+    public GenerationRequest NewRequest(int[] prompt, int maxTokens, int samples, SamplingOptions sampling, int written) => new()
     {
+        Grammar = Grammar,
+        GrammarTokens = Grammar is null ? 0 : written + (Prompt.Primer?.Length ?? 0),
         Prompt = prompt,
         Adapter = Variant.Adapter,
         MaxTokens = maxTokens,
@@ -139,6 +154,34 @@ internal sealed class EngineTurn : ChatTurn
         Samples = samples,
         Share = Meter.Share,
     };
+
+    private TokenGrammar? FindGrammar()
+    {
+        ChatConversation conversation = Request.Conversation;
+        var rules = new ResponseRules
+        {
+            Format = Request.Format?.Format,
+            Tools = conversation.Tools,
+            Strict = conversation.StrictTools,
+            ForcesCall = conversation.ToolChoice.IsForced,
+            ForcedTool = conversation.ToolChoice.Name,
+            AllowsSeveralCalls = Request.ParallelToolCalls,
+            IsRaw = conversation.RawPrompt is not null,
+        };
+        if (rules.IsEmpty)
+            return null;
+        string path = Request.Format?.Path ?? (rules.ForcesCall ? ToolChoice.Field : "tools");
+        if (Request.Generation.IgnoreEos)
+            throw ApiException.Unsupported("ignore_eos", $"Unsupported value: 'ignore_eos' with '{path}', which says where the answer ends.");
+        try
+        {
+            return Model.GrammarOf(rules, Prompt);
+        }
+        catch (FlintException fault) when (fault.Side == FaultSide.Caller)
+        {
+            throw ApiException.Invalid(path, fault.Code, $"Invalid '{path}': {fault.Message}");
+        }
+    }
 
     /// <summary>The most tokens of a sub-agent's prompt.</summary>
     public int SubagentPromptTokens => Math.Min(Model.ContextLength, Prompt.Ids.Length + SubagentPrompt);

@@ -26,6 +26,8 @@ internal static class MuseProfile
             throw ApiException.Unsupported("n", "Unsupported value: 'n' above 1. There is one choice.");
         body.Choice("reasoning_effort", Efforts);
         CheckToolChoice(body);
+        MuseSchemas.CheckFormat(body.Object("response_format"));
+        MuseSchemas.CheckTools(body, "parameters");
     }
 
     /// <summary>Checks the body of <c>POST /v1/responses</c>.</summary>
@@ -37,6 +39,8 @@ internal static class MuseProfile
         body.Object("reasoning")?.Choice("effort", Efforts);
         body.Choice("truncation", "disabled");
         CheckToolChoice(body);
+        MuseSchemas.CheckFormat(body.Object("text")?.Object("format"));
+        MuseSchemas.CheckTools(body, "parameters");
     }
 
     /// <summary>Checks the body of <c>POST /v1/messages</c>.</summary>
@@ -44,14 +48,16 @@ internal static class MuseProfile
     public static void CheckMessages(JsonFields body)
     {
         body.Number("top_p", MinTopP, 1);
-        Refuse(body, "logit_bias");
+        Refuse(body, "logit_bias", FormatFields.GrammarName);
         body.Object("tool_choice")?.Choice("type", "auto");
+        MuseSchemas.CheckFormat(body.Object("output_config")?.Object("format"));
+        MuseSchemas.CheckTools(body, "input_schema");
     }
 
     private static void CheckDrawing(JsonFields body)
     {
         body.Number("top_p", MinTopP, 1);
-        Refuse(body, "stop", "top_logprobs", "logit_bias", "enable_thinking");
+        Refuse(body, "stop", "top_logprobs", "logit_bias", "enable_thinking", FormatFields.GrammarName);
     }
 
     private static void CheckToolChoice(JsonFields body)

@@ -10,7 +10,8 @@ internal static class OllamaConversation
     /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
     public static ChatConversation? Read(JsonFields body)
     {
-        List<ToolDefinition> tools = OpenAiConversation.ReadTools(body);
+        var strict = new List<string>();
+        List<ToolDefinition> tools = OpenAiConversation.ReadTools(body, strict);
         if (body.Array("messages", ApiLimits.MaxMessages) is not JsonElement array || array.GetArrayLength() == 0)
             return null;
         var messages = new List<ChatMessage>(array.GetArrayLength());
@@ -35,7 +36,7 @@ internal static class OllamaConversation
             });
         }
 
-        return new ChatConversation { Messages = messages, Tools = tools };
+        return new ChatConversation { Messages = messages, Tools = tools, StrictTools = strict };
     }
 
     /// <summary>A conversation of one prompt.</summary>

@@ -45,8 +45,6 @@ internal sealed record OllamaRequest(string Model, ChatRequest? Chat)
     {
         string model = body.RequiredText("model");
         JsonFields options = body.Object("options") ?? new JsonFields(NoOptions, "options");
-        if (body.TryGet("format", out JsonElement format) && !(format.ValueKind == JsonValueKind.String && format.ValueEquals("")))
-            throw ApiException.Unsupported("format", "Unsupported parameter: 'format'. This server cannot yet hold an answer to a grammar.");
         if (body.TryGet("keep_alive", out JsonElement alive) && alive.ValueKind is not (JsonValueKind.String or JsonValueKind.Number))
             throw JsonFields.WrongType("keep_alive", "a duration", alive);
         bool logprobs = body.Flag("logprobs") ?? false;
@@ -61,6 +59,7 @@ internal sealed record OllamaRequest(string Model, ChatRequest? Chat)
         {
             Generation = generation,
             Conversation = conversation,
+            Format = FormatFields.ReadOllama(body),
             MaxTokens = maxTokens ?? int.MaxValue,
             TopLogprobs = logprobs ? top ?? 0 : -1,
             Mode = own.Mode,

@@ -34,6 +34,7 @@ internal static class OpenAiChatRequest
             TellsSubagents = own.TellsSubagents,
             Generation = generation,
             Conversation = OpenAiConversation.Read(body),
+            Format = FormatFields.Read(body, body.Object("response_format"), "text", "json_object", "json_schema"),
             MaxTokens = maxTokens ?? maxTokensOld ?? int.MaxValue,
             TopLogprobs = logprobs ? top ?? 0 : -1,
             ParallelToolCalls = body.Flag("parallel_tool_calls") ?? true,
@@ -44,7 +45,6 @@ internal static class OpenAiChatRequest
     // What would change the answer's meaning if it were passed over is refused by name.
     private static void RefuseUnsupported(JsonFields body)
     {
-        OpenAiConversation.CheckFormat(body.Object("response_format"));
         if (body.TryGet("functions", out _))
             throw ApiException.Unsupported("functions", "Unsupported parameter: 'functions'. Use 'tools' instead.");
         if (body.TryGet("function_call", out _))

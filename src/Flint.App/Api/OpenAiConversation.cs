@@ -15,11 +15,12 @@ internal static class OpenAiConversation
         var messages = new List<ChatMessage>(array.GetArrayLength());
         foreach (JsonElement one in array.EnumerateArray())
             messages.Add(ReadMessage(JsonFields.Object(one, $"messages[{messages.Count}]")));
-        List<ToolDefinition> tools = ReadTools(body);
-        bool offers = OffersTools(body);
-        if (offers && tools.Count == 0 && body.TryGet("tool_choice", out _) && SubagentFields.Find(body) is null)
+        var strict = new List<string>();
+        List<ToolDefinition> tools = ReadTools(body, strict);
+        ToolChoice choice = ToolChoice.Read(body, tools);
+        if (choice.Offers && tools.Count == 0 && body.TryGet("tool_choice", out _) && SubagentFields.Find(body) is null)
             throw ApiException.Invalid("tool_choice", "invalid_value", "Invalid 'tool_choice': it is only allowed when 'tools' are specified.");
-        return new ChatConversation { Messages = messages, Tools = offers ? tools : [] };
+        return new ChatConversation { Messages = messages, Tools = choice.Offers ? tools : [], StrictTools = choice.Offers ? strict : [], ToolChoice = choice };
     }
 
     private static ChatMessage ReadMessage(JsonFields message)
@@ -93,8 +94,10 @@ internal static class OpenAiConversation
     }
 
     /// <summary>Reads <c>tools</c>, of any API that has them in this shape.</summary>
+    /// <param name="body">The request's body.</param>
+    /// <param name="strict">Receives the names of those whose arguments must be of their schema.</param>
     /// <exception cref="ApiException">A field has a wrong type or value, or asks for what this server does not do.</exception>
-    public static List<ToolDefinition> ReadTools(JsonFields body)
+    public static List<ToolDefinition> ReadTools(JsonFields body, List<string> strict)
     {
         var tools = new List<ToolDefinition>();
         int index = 0;
@@ -107,42 +110,13 @@ internal static class OpenAiConversation
                 continue; // read with the field of that name
             CheckType(tool);
             JsonFields function = tool.Object("function") ?? throw ApiException.Missing(tool.PathOf("function"));
-            ChatConversation.ReadToolName(function, ApiLimits.MaxToolName);
+            ChatConversation.ReadToolName(function, strict, ApiLimits.MaxToolName);
             function.Text("description");
             function.Object("parameters");
             tools.Add(ToolDefinition.From(ChatConversation.NodeOf(one, tool.Path)));
         }
 
         return tools;
-    }
-
-    /// <summary>Whether <c>tool_choice</c>, of any API that has it in this shape, lets the model call tools.</summary>
-    /// <exception cref="ApiException">
-    /// It is none of its values, or forces a call: that would need the answer held to a grammar; asking the model nicely would not be the same.
-    /// </exception>
-    public static bool OffersTools(JsonFields body)
-    {
-        const string path = "tool_choice";
-        if (!body.TryGet(path, out JsonElement choice))
-            return true;
-        if (choice.ValueKind == JsonValueKind.Object)
-            throw ApiException.Unsupported(path, "Unsupported value: 'tool_choice' names a tool, and this server cannot yet force a call. Supported values are: 'auto', 'none'.");
-        string value = JsonFields.Text(choice, path);
-        if (value == "required")
-            throw ApiException.Unsupported(path, "Unsupported value: 'tool_choice' is 'required', and this server cannot yet force a call. Supported values are: 'auto', 'none'.");
-        return value is "auto" or "none" ? value == "auto" : throw JsonFields.InvalidChoice(path, value, ["auto", "none"]);
-    }
-
-    /// <summary>Refuses a format of the answer, of any API that has it in this shape, that is not plain text.</summary>
-    /// <exception cref="ApiException">It is unknown, or needs an answer held to a grammar.</exception>
-    public static void CheckFormat(JsonFields? format)
-    {
-        if (format is not { } fields || fields.RequiredText("type") is not (not "text" and var type))
-            return;
-        string path = fields.PathOf("type");
-        if (type is "json_object" or "json_schema")
-            throw ApiException.Unsupported(path, $"Unsupported value: '{path}' is '{type}', and this server cannot yet hold an answer to a grammar. Supported values are: 'text'.");
-        throw JsonFields.InvalidChoice(path, type, ["text"]);
     }
 
     private static void CheckType(JsonFields value)

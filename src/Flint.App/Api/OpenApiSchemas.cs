@@ -21,7 +21,7 @@ internal static class OpenApiSchemas
     private static readonly string[] Messages =
     [
         "messages! [AnthropicTurn]", "system string|[{any}]|null", "stop_sequences [string]|null", "tools [{any}]|null", "tool_choice {any}|null", "thinking {any}|null",
-        "output_config {any}|null", "metadata {any}|null", "service_tier any", "cache_control any", "inference_geo any", "speed any",
+        "output_config {any}|null", "grammar string|null", "metadata {any}|null", "service_tier any", "cache_control any", "inference_geo any", "speed any",
         "diagnostics any", "user_profile_id any", "workspace_id any", "context_management any", "betas any", .. Sampling, .. Thinking,
     ];
 
@@ -57,7 +57,7 @@ internal static class OpenApiSchemas
         [
             "model! string", "messages! [ChatMessage]", "stream boolean|null", "stream_options StreamOptions|null", "n integer|null", "max_tokens integer|null", "max_completion_tokens integer|null",
             "stop string|[string]|null", "ignore_eos boolean|null", "logprobs boolean|null", "top_logprobs integer|null", "tools [Tool]|null", "tool_choice any", "parallel_tool_calls boolean|null",
-            "response_format {any}|null", "modalities [string]|null", "reasoning_effort string|null", "chat_template_kwargs {any}|null", .. Sampling, .. Thinking,
+            "response_format {any}|null", "grammar string|null", "modalities [string]|null", "reasoning_effort string|null", "chat_template_kwargs {any}|null", .. Sampling, .. Thinking,
         ],
         ["ChatMessage"] =
         [
@@ -96,7 +96,7 @@ internal static class OpenApiSchemas
         [
             "model! string", "input string|[{any}]|null", "instructions string|null", "stream boolean|null", "stream_options {any}|null", "background boolean|null", "store boolean|null",
             "previous_response_id string|null", "max_output_tokens integer|null", "max_tool_calls integer|null", "truncation 'auto'|'disabled'", "stop string|[string]|null", "ignore_eos boolean|null",
-            "top_logprobs integer|null", "tools [{any}]|null", "tool_choice any", "parallel_tool_calls boolean|null", "reasoning {any}|null", "text {any}|null",
+            "top_logprobs integer|null", "tools [{any}]|null", "tool_choice any", "parallel_tool_calls boolean|null", "reasoning {any}|null", "text {any}|null", "grammar string|null",
             "metadata {string}|null", "user string|null", "safety_identifier string|null", "prompt_cache_key string|null", "service_tier string|null", "chat_template_kwargs {any}|null", .. Sampling, .. Thinking,
         ],
         ["Response"] =
@@ -104,7 +104,7 @@ internal static class OpenApiSchemas
             "id! string", "object! 'response'", "created_at! integer", "completed_at! integer|null", "status! 'queued'|'in_progress'|'completed'|'incomplete'|'failed'|'cancelled'", "model! string",
             "output! [{any}]", "error! {any}|null", "incomplete_details! {any}|null", "usage! {any}|null", "background boolean", "instructions string|null", "max_output_tokens integer|null",
             "max_tool_calls integer|null", "parallel_tool_calls boolean", "previous_response_id string|null", "reasoning {any}", "service_tier string", "store boolean", "temperature number", "top_p number",
-            "top_logprobs integer", "text {any}", "tool_choice string", "tools [{any}]", "truncation string", "metadata {string}", "user string|null", "safety_identifier string|null", "prompt_cache_key string|null",
+            "top_logprobs integer", "text {any}", "tool_choice any", "tools [{any}]", "truncation string", "metadata {string}", "user string|null", "safety_identifier string|null", "prompt_cache_key string|null",
             .. Thought,
         ],
         ["InputTokens"] = ["object! 'response.input_tokens'", "input_tokens! integer"],
@@ -137,14 +137,14 @@ internal static class OpenApiSchemas
         ["OllamaChatRequest"] =
         [
             "model! string", "messages [OllamaMessage]|null", "tools [Tool]|null", "stream boolean|null", "think boolean|string|null", "keep_alive string|number|null", "options {any}|null", "logprobs boolean|null",
-            "top_logprobs integer|null", .. Thinking,
+            "top_logprobs integer|null", "format any", "grammar string|null", .. Thinking,
         ],
         ["OllamaMessage"] = ["role! string", "content string", "thinking string", "tool_calls [{any}]", "tool_name string"],
         ["OllamaChat"] = ["model! string", "created_at! string", "message! OllamaMessage", "done! boolean", "done_reason string", "logprobs [{any}]", .. OllamaCounts, .. Thought],
         ["OllamaGenerateRequest"] =
         [
             "model! string", "prompt string|null", "system string|null", "raw boolean|null", "stream boolean|null", "think boolean|string|null", "keep_alive string|number|null", "options {any}|null",
-            "logprobs boolean|null", "top_logprobs integer|null", .. Thinking,
+            "logprobs boolean|null", "top_logprobs integer|null", "format any", "grammar string|null", .. Thinking,
         ],
         ["OllamaGenerated"] = ["model! string", "created_at! string", "response! string", "thinking string", "done! boolean", "done_reason string", "logprobs [{any}]", .. OllamaCounts, .. Thought],
         ["OllamaEmbedRequest"] = ["model! string", "input string|[string]|[integer]|[[integer]]|null", "truncate boolean|null", "dimensions integer|null", "pooling 'mean'|'last'"],

@@ -72,8 +72,10 @@ internal sealed record ResponsesRequest
         JsonFields? reasoning = body.Object("reasoning");
         string? effort = reasoning?.Choice("effort", ReasoningFields.Efforts);
         var echo = new JsonObject();
-        List<ToolDefinition> tools = ReadTools(body, echo);
-        bool offersTools = OpenAiConversation.OffersTools(body), parallel = body.Flag("parallel_tool_calls") ?? true;
+        var strict = new List<string>();
+        List<ToolDefinition> tools = ReadTools(body, strict, echo);
+        ToolChoice choice = ToolChoice.Read(body, tools);
+        JsonFields? format = body.Object("text")?.Object("format");
         var input = new ResponsesInput(stored, key, id);
         input.Read(body);
         string items = input.Items.ToJsonString(ChatConversation.Unescaped);
@@ -101,10 +103,11 @@ internal sealed record ResponsesRequest
                     Sampling = sampling,
                     Deadline = GenerationFields.ReadDeadline(body),
                 },
-                Conversation = new ChatConversation { Messages = input.Messages, Tools = offersTools ? tools : [] },
+                Conversation = new ChatConversation { Messages = input.Messages, Tools = choice.Offers ? tools : [], StrictTools = choice.Offers ? strict : [], ToolChoice = choice },
+                Format = FormatFields.Read(body, format, "text", "json_object", "json_schema"),
                 MaxTokens = maxTokens ?? int.MaxValue,
                 TopLogprobs = logprobs || top > 0 ? top ?? 0 : -1,
-                ParallelToolCalls = parallel,
+                ParallelToolCalls = body.Flag("parallel_tool_calls") ?? true,
                 Mode = own.Mode,
                 EffortMode = ReasoningFields.ModeOf(effort),
                 Effort = ReasoningFields.EffortOf(effort),
@@ -117,11 +120,11 @@ internal sealed record ResponsesRequest
                 TemplateVariables = OpenAiChatRequest.ReadTemplateVariables(body),
             },
         };
-        request.FillEcho(body, offersTools, reasoning, top);
+        request.FillEcho(body, format, reasoning, top);
         return request;
     }
 
-    private void FillEcho(JsonFields body, bool offersTools, JsonFields? reasoning, int? top)
+    private void FillEcho(JsonFields body, JsonFields? format, JsonFields? reasoning, int? top)
     {
         Echo["background"] = IsBackground;
         Echo["instructions"] = body.Text("instructions");
@@ -145,10 +148,10 @@ internal sealed record ResponsesRequest
         Echo["top_logprobs"] = top ?? 0;
         Echo["text"] = new JsonObject
         {
-            ["format"] = new JsonObject { ["type"] = "text" },
+            ["format"] = format is { } asked ? ChatConversation.NodeOf(asked.Element, asked.Path) : new JsonObject { ["type"] = "text" },
             ["verbosity"] = body.Object("text")?.Choice("verbosity", "low", "medium", "high") ?? "medium",
         };
-        Echo["tool_choice"] = offersTools ? "auto" : "none";
+        Echo["tool_choice"] = body.TryGet(ToolChoice.Field, out JsonElement choice) ? ChatConversation.NodeOf(choice, ToolChoice.Field) : "auto";
         Echo["truncation"] = Truncates ? "auto" : "disabled";
         Echo["metadata"] = ReadMetadata(body);
     }
@@ -187,7 +190,7 @@ internal sealed record ResponsesRequest
         ApiException.Invalid(path, "string_above_max_length", $"Invalid '{path}': string too long. Expected a string with maximum length {most}, but got a string with length {length} instead.");
 
     // Functions stand flat here: their fields beside the type.
-    private static List<ToolDefinition> ReadTools(JsonFields body, JsonObject echo)
+    private static List<ToolDefinition> ReadTools(JsonFields body, List<string> strict, JsonObject echo)
     {
         var tools = new List<ToolDefinition>();
         var told = new JsonArray();
@@ -206,10 +209,10 @@ internal sealed record ResponsesRequest
 
             if (type != "function")
                 throw ApiException.Unsupported(tool.PathOf("type"), $"Unsupported value: tools of type '{ApiException.Shorten(type)}', which this server does not have. Supported values are: 'function'.");
-            string name = ChatConversation.ReadToolName(tool, ApiLimits.MaxToolName, tools);
+            string name = ChatConversation.ReadToolName(tool, strict, ApiLimits.MaxToolName, tools);
             JsonNode? schema = tool.Object("parameters") is JsonFields parameters ? ChatConversation.NodeOf(parameters.Element, parameters.Path) : null;
             tools.Add(ToolDefinition.Create(name, tool.Text("description"), schema as JsonObject));
-            told.Add(new JsonObject { ["type"] = type, ["name"] = name, ["description"] = tool.Text("description"), ["parameters"] = schema, ["strict"] = false });
+            told.Add(new JsonObject { ["type"] = type, ["name"] = name, ["description"] = tool.Text("description"), ["parameters"] = schema, ["strict"] = strict.Contains(name) });
         }
 
         return tools;
@@ -218,7 +221,6 @@ internal sealed record ResponsesRequest
     // What would change the answer's meaning if it were passed over is refused by name.
     private static void RefuseUnsupported(JsonFields body)
     {
-        OpenAiConversation.CheckFormat(body.Object("text")?.Object("format"));
         if (body.TryGet("conversation", out _))
             throw ApiException.Unsupported("conversation", "Unsupported parameter: 'conversation'. Use 'previous_response_id' to go on from a response.");
         if (body.TryGet("prompt", out _))

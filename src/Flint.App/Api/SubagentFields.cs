@@ -69,6 +69,12 @@ internal static class SubagentFields
             throw ApiException.Unsupported(Name, $"Unsupported value: '{Name}' in the mode 'contemplating', whose agents spawn no others.");
         if (request.Generation.Choices > 1)
             throw ApiException.Unsupported("n", $"Unsupported value: 'n' above 1 with '{Name}'.");
+        if (request.Format is { } format)
+            throw ApiException.Unsupported(format.Path, $"Unsupported value: '{format.Path}' with '{Name}'.");
+        if (request.Conversation.ToolChoice.IsForced)
+            throw ApiException.Unsupported(ToolChoice.Field, $"Unsupported value: a forced '{ToolChoice.Field}' with '{Name}'.");
+        if (request.Conversation.StrictTools.Count > 0)
+            throw ApiException.Unsupported("tools", $"Unsupported value: 'tools' with 'strict' and '{Name}'.");
         if (request.Generation.IgnoreEos)
             throw ApiException.Unsupported("ignore_eos", $"Unsupported value: 'ignore_eos' with '{Name}', as a call ends a turn.");
         if (request.Conversation.RawPrompt is not null)

@@ -158,6 +158,12 @@ internal sealed class UpstreamTurn : ChatTurn
 
     private static void Refuse(ChatRequest request, UpstreamModel model)
     {
+        if (request.Format is { } format)
+            throw Models.NotUpstream(model.Name, format.Path, "is not held to a grammar through this server");
+        if (request.Conversation.ToolChoice.IsForced)
+            throw Models.NotUpstream(model.Name, ToolChoice.Field, "is not made to call functions through this server");
+        if (request.Conversation.StrictTools.Count > 0)
+            throw Models.NotUpstream(model.Name, "tools", "is not held to the schemas of functions through this server; leave out 'strict'");
         if (request.TopLogprobs >= 0)
             throw Models.NotUpstream(model.Name, "logprobs", "tells no log-probabilities through this server");
         if (request.Conversation.RawPrompt is not null)

@@ -33,7 +33,7 @@ internal static class Eval
     private static readonly ContemplationFlags Flags = new();
 
     /// <summary>The verb.</summary>
-    public static Command Create() => new("eval", "Measure how well a model does.") { CreateNano() };
+    public static Command Create() => new("eval", "Measure how well a model does.") { CreateNano(), EvalSchemas.Create() };
 
     private static Command CreateNano()
     {

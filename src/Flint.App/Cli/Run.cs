@@ -28,13 +28,15 @@ internal static class Run
     private static readonly Option<int> TopK = Verb.Range(new Option<int>("--top-k") { Description = "Draw from this many of the likeliest tokens; 0 for all.", DefaultValueFactory = _ => 40, HelpName = "K" }, 0, int.MaxValue);
     private static readonly Option<ulong?> Seed = new("--seed") { Description = "Makes the draws repeatable.", HelpName = "N" };
     private static readonly Option<int?> MaxTokens = Verb.Range(new Option<int?>("--max-tokens") { Description = "The most tokens of an answer (default: what the context holds).", HelpName = "N" }, 1, int.MaxValue);
+    private static readonly Option<string?> JsonSchema = new("--json-schema") { Description = "Hold answers to the JSON schema in this file.", HelpName = "FILE" };
+    private static readonly Option<string?> Grammar = new("--grammar") { Description = "Hold answers to the grammar in this file, in llama.cpp's language GBNF.", HelpName = "FILE" };
     private static readonly Option<int> Context = Verb.Range(new Option<int>("--ctx") { Description = "The longest conversation in tokens (default: the model's own).", HelpName = "TOKENS" }, 0, 1 << 24);
     private static readonly Option<int> Threads = Verb.Threads();
 
     internal static Command Create()
     {
         var command = new Command(Name, $"Chat with a model in the terminal ({Commands}). Prompts come line by line from standard input when it is not a terminal.")
-            { ModelArgument, Adapter, Prompt, SystemText, Raw, Mode, Effort, Temperature, TopP, TopK, Seed, MaxTokens, Context, Threads };
+            { ModelArgument, Adapter, Prompt, SystemText, Raw, Mode, Effort, Temperature, TopP, TopK, Seed, MaxTokens, JsonSchema, Grammar, Context, Threads };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -63,12 +65,25 @@ internal static class Run
         return await session.LoopAsync();
     }
 
+    private static ResponseFormat? FormatOf(ParseResult parsed)
+    {
+        string? schema = parsed.GetValue(JsonSchema), grammar = parsed.GetValue(Grammar);
+        if (schema is not null && grammar is not null)
+            throw FlintException.Caller("two_formats", "--json-schema and --grammar both say what answers must be; leave one out");
+        if (schema is not null)
+            return new ResponseFormat(ResponseFormatKind.JsonSchema, TextOf(schema));
+        return grammar is null ? null : new ResponseFormat(ResponseFormatKind.Grammar, TextOf(grammar));
+    }
+
+    private static string TextOf(string file) => Encoding.UTF8.GetString(Verb.ReadInput(file)).TrimStart('\uFEFF');
+
     /// <summary>One run of the verb: the conversation, how answers are drawn, and the answer that Ctrl+C would stop.</summary>
     private sealed class Session : IDisposable
     {
         private readonly ServedModel _model;
         private readonly ChatSession? _chat;
         private readonly ParseResult _parsed;
+        private readonly ResponseRules _rules;
         private readonly Screen _screen = Screen.Standard();
         private readonly PosixSignalRegistration _interrupt;
         private Sequence? _running;
@@ -78,6 +93,7 @@ internal static class Run
             _model = model;
             _chat = chat;
             _parsed = parsed;
+            _rules = new ResponseRules { Format = FormatOf(parsed), IsRaw = chat is null };
             // Between answers the signal does what it always does: it ends the process.
             _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal =>
             {
@@ -119,6 +135,8 @@ internal static class Run
             Sequence sequence = _model.Engine.Submit(new GenerationRequest
             {
                 Prompt = asked.Ids,
+                Grammar = _model.GrammarOf(_rules, asked),
+                GrammarTokens = _rules.IsEmpty ? 0 : asked.Primer?.Length ?? 0,
                 Adapter = _model.Variants[^1].Adapter,
                 MaxTokens = _parsed.GetValue(MaxTokens) ?? int.MaxValue,
                 Stop = _chat is null ? [] : _model.ChatStops,

@@ -2,6 +2,7 @@ using System.Text;
 using Flint.Contemplate;
 using Flint.Dialects;
 using Flint.Engine;
+using Flint.Grammar;
 
 namespace Flint.App.Serving;
 
@@ -37,13 +38,14 @@ public static class ChatContemplation
     /// <param name="variety">What the agents differ in beside seed and temperature; null for nothing.</param>
     /// <param name="calibration">What agreement has meant for this model; null for what its file says, if there is one.</param>
     /// <param name="tell">Told what happens; null for nobody.</param>
+    /// <param name="grammar">What every agent's response is held to; null for anything.</param>
     /// <param name="check">Puts answers to a check; null for none.</param>
     /// <param name="draftTokens">The most tokens of a draft, so that a prompt that shows drafts keeps to <see cref="Most"/>; 0 for no limit.</param>
     /// <param name="share">Whose the agents are; null for nobody's in particular.</param>
     public static ContemplationTask Create(
         ModelVariant variant, TemplateInput input, SamplingOptions sampling, IReadOnlyList<string> stop, AgentVariety? variety = null,
         Calibration? calibration = null, Func<ContemplationEvent, ValueTask>? tell = null, int draftTokens = 0,
-        EngineShare? share = null, Func<Draft, CancellationToken, Task<bool>>? check = null)
+        EngineShare? share = null, Func<Draft, CancellationToken, Task<bool>>? check = null, TokenGrammar? grammar = null)
     {
         ServedModel model = variant.Model;
         ChatPrompt prompt = model.Encode(input);
@@ -59,6 +61,7 @@ public static class ChatContemplation
             Check = check,
             Sampling = sampling,
             Stop = [.. stop, .. model.ChatStops],
+            Grammar = grammar,
             Adapter = variant.Adapter,
             Calibration = calibration ?? (variant.Adapter is null && views.Count == 0 ? model.Calibration : null),
             Model = variant.Name,

@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using Flint.Contemplate;
 using Flint.Dialects;
 using Flint.Engine;
+using Flint.Grammar;
 using Flint.Models;
 using Flint.Tokens;
 using Flint.Weights;
@@ -17,6 +18,7 @@ public sealed partial class ServedModel : IDisposable
     public const int MaxParallel = 1024;
 
     private readonly ControlText _controlText;
+    private readonly GrammarCache _grammars;
 
     private ServedModel(string name, GgufFile file, Model model, ServingOptions options)
     {
@@ -30,6 +32,7 @@ public sealed partial class ServedModel : IDisposable
         Dialect = Dialect.Detect(template, Tokenizer);
         ChatStops = [.. Dialect.StopTokens.Where(IsForeignStop)];
         _controlText = new ControlText(Tokenizer);
+        _grammars = new GrammarCache(this);
         Pooling = PoolingOf(file.Metadata);
         Created = File.GetLastWriteTimeUtc(file.Path);
         Fingerprint = MakeFingerprint(file);
@@ -184,6 +187,14 @@ public sealed partial class ServedModel : IDisposable
         int[] ids = EncodeInside(primer);
         return prompt with { Ids = [.. prompt.Ids, .. ids], Primer = ids };
     }
+
+    /// <summary>The grammar of responses of which something is asked; kept for the next that asks the same.</summary>
+    /// <param name="rules">What is asked; the prompt's own state is filled in.</param>
+    /// <param name="prompt">What the response goes on from.</param>
+    /// <returns>Null where nothing is asked.</returns>
+    /// <exception cref="FlintException">Caller: a schema or grammar cannot be enforced, or the chat format cannot force a call.</exception>
+    public TokenGrammar? GrammarOf(ResponseRules rules, in ChatPrompt prompt) =>
+        rules.IsEmpty ? null : _grammars.Find(rules with { StartsInReasoning = prompt.OpensReasoning });
 
     /// <summary>The ids of a text of our own inside an answer, control tokens written out. No vocabulary puts a space before it.</summary>
     public int[] EncodeInside(string text)

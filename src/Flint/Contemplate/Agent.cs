@@ -39,6 +39,7 @@ internal sealed class Agent : AgentRun
             MaxTokens = plan.MaxTokens,
             Sampling = task.Sampling.With(plan.Temperature, plan.Seed),
             Stop = task.Stop,
+            Grammar = task.Grammar,
             TopLogprobs = options.ConfidenceTop,
             Floor = plan.Floor is { } least ? new ConfidenceFloor(options.Window, options.ConfidenceTop, least) : null,
             Adapter = task.AdapterOf(plan),

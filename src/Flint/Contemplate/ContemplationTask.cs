@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Flint.Engine;
+using Flint.Grammar;
 using Flint.Models;
 
 namespace Flint.Contemplate;
@@ -53,6 +54,9 @@ public sealed class ContemplationTask
 
     /// <summary>Strings that end an agent's text.</summary>
     public IReadOnlyList<string> Stop { get; init; } = [];
+
+    /// <summary>What every agent's text must be, from behind its prompt on; null for any.</summary>
+    public TokenGrammar? Grammar { get; init; }
 
     /// <summary>The adapter of agents whose viewpoint names none; null for the model as it is.</summary>
     public ModelAdapter? Adapter { get; init; }

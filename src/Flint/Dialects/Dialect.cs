@@ -1,3 +1,4 @@
+using Flint.Grammar;
 using Flint.Tokens;
 
 namespace Flint.Dialects;
@@ -78,6 +79,17 @@ public sealed class Dialect
         return new Dialect(kind, template ?? "", markers, isSpecial);
     }
 
+    /// <summary>A model's tokens as grammars of its responses read them.</summary>
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    /// <param name="vocabularySize">How many logits it has.</param>
+    public static TokenVocabulary VocabularyOf(Tokenizer tokenizer, int vocabularySize) => TokenVocabulary.Of(tokenizer, vocabularySize, ResponseGrammar.Marks);
+
+    /// <summary>The grammar of a response: thoughts are free, the answer and the calls are held to rules.</summary>
+    /// <param name="vocabulary">The model's tokens (<see cref="VocabularyOf"/>).</param>
+    /// <param name="rules">What is asked of the response.</param>
+    /// <exception cref="FlintException">Caller: a schema or grammar cannot be enforced, or this format cannot force a call.</exception>
+    public TokenGrammar CreateGrammar(TokenVocabulary vocabulary, ResponseRules rules) => ResponseGrammar.Create(this, vocabulary, rules);
+
     /// <summary>A parser of one response.</summary>
     public ResponseParser CreateParser(ResponseParserOptions? options = null)
     {
@@ -118,6 +130,12 @@ public sealed class Dialect
 
     /// <summary>Whether the template can ask for an answer without thoughts.</summary>
     public bool CanSwitchReasoning => Uses("enable_thinking");
+
+    /// <summary>Whether the model writes arguments of calls in tags of their own, not as JSON.</summary>
+    internal bool WritesTaggedCalls => Uses("<function=");
+
+    /// <summary>What a model writes to end its thoughts and begin a call; null where it has none.</summary>
+    public string? ReasoningClosingBeforeCall => MayReason && Kind == DialectKind.MuseGlimmer ? "<|eom|><|start|>assistant" : ReasoningClosing;
 
     /// <summary>Whether models of this format and template have thoughts.</summary>
     public bool MayReason => Kind == DialectKind.MuseGlimmer || (Kind == DialectKind.ChatMl && (CanSwitchReasoning || Uses("<think>") || Uses("reasoning_content")));

@@ -1,3 +1,4 @@
+using Flint.Grammar;
 using Flint.Models;
 
 namespace Flint.Engine;
@@ -55,6 +56,15 @@ public sealed class GenerationRequest
     /// <see cref="ConfidenceFloor.Top"/>.
     /// </summary>
     public ConfidenceFloor? Floor { get; init; }
+
+    /// <summary>
+    /// What the text must be; null for any. Tokens that end generation come only where it may end, and the sequence ends where nothing
+    /// more may follow. It goes with the engine's vocabulary and not with <see cref="IgnoreEos"/>.
+    /// </summary>
+    public TokenGrammar? Grammar { get; init; }
+
+    /// <summary>How many tokens at the prompt's end are the beginning of the grammar's text.</summary>
+    public int GrammarTokens { get; init; }
 
     /// <summary>How many continuations of the one prompt to generate.</summary>
     public int Samples { get; init; } = 1;

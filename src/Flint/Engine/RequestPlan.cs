@@ -1,4 +1,5 @@
 using System.Text;
+using Flint.Grammar;
 using Flint.Models;
 
 namespace Flint.Engine;
@@ -16,6 +17,8 @@ internal sealed class RequestPlan
         Sampling = request.Sampling.Snapshot();
         IgnoreEos = request.IgnoreEos;
         ShowSpecial = request.ShowSpecial;
+        Grammar = request.Grammar;
+        GrammarTokens = request.GrammarTokens;
         Scope = new PrefixScope(request.Adapter, request.CacheSalt);
     }
 
@@ -40,6 +43,15 @@ internal sealed class RequestPlan
     public bool IgnoreEos { get; }
 
     public bool ShowSpecial { get; }
+
+    /// <summary>What the text must be; null for any.</summary>
+    public TokenGrammar? Grammar { get; }
+
+    /// <summary>Tokens at the prompt's end that are the beginning of that text.</summary>
+    public int GrammarTokens { get; }
+
+    /// <summary>With a grammar, the tokens that end generation, and so stand where it may end.</summary>
+    public int[] Ends { get; private set; } = [];
 
     /// <summary>Whose pages of computed prefixes may be used.</summary>
     public PrefixScope Scope { get; }
@@ -76,6 +88,9 @@ internal sealed class RequestPlan
         if (tokens.Length == 0)
             throw FlintException.Caller("empty_prompt", "The prompt has at least 1 token; found none.");
 
+        Check(request.Grammar is null || !request.IgnoreEos, "ignore_eos", "false where a grammar says when the text ends", request.IgnoreEos);
+        Check(request.Grammar is not { } grammar || grammar.Vocabulary.Count == vocabularySize, "grammar", "one of the model's own vocabulary", request.Grammar?.Vocabulary.Count);
+        Check(request.GrammarTokens >= 0 && request.GrammarTokens < tokens.Length, "grammar_tokens", "at least 0 and fewer than the prompt has", request.GrammarTokens);
         int output = RoomFor(tokens.Length, request.MaxTokens, contextLength, pages);
         foreach (int token in tokens)
             Check(token >= 0 && token < vocabularySize, "prompt", $"token ids from 0 to {vocabularySize - 1}", token);
@@ -84,6 +99,8 @@ internal sealed class RequestPlan
         var plan = new RequestPlan(request, new Prompt(tokens, request.PromptLogprobs, tops, request.Pooling, hiddenLength), output, tops) { DrawnSeed = drawnSeed };
         foreach (string stop in request.Stop)
             plan.AddStop(stop, table);
+        if (request.Grammar is not null)
+            plan.Ends = [.. table.Ends().Where(token => token < vocabularySize), .. plan.StopTokens.Select(stop => stop.Token)];
         return plan;
     }
 

@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Flint.Engine;
 
 /// <summary>
@@ -55,11 +57,13 @@ internal sealed class Sampler
     /// <param name="tokens">Prompt and generated tokens so far.</param>
     /// <param name="promptLength">How many of them are the prompt's.</param>
     /// <param name="uniform">A number in [0, 1) from <see cref="Uniform"/>.</param>
+    /// <param name="allowed">The tokens that may be drawn, bit t of word t / 64 for token t; empty for all.</param>
     /// <returns>The token id; -1 where the logits hold no number to draw from.</returns>
     public int Sample(
-        ReadOnlySpan<float> logits, SamplingOptions options, ReadOnlySpan<int> tokens, int promptLength, double uniform)
+        ReadOnlySpan<float> logits, SamplingOptions options, ReadOnlySpan<int> tokens, int promptLength, double uniform,
+        ReadOnlySpan<ulong> allowed = default)
     {
-        ReadOnlySpan<float> row = Adjust(logits, options, tokens, promptLength);
+        ReadOnlySpan<float> row = Adjust(logits, options, tokens, promptLength, allowed);
         int likeliest = Reductions.ArgMax(row);
         if (likeliest < 0 || options.Temperature == 0 || options.TopK == 1)
             return likeliest;
@@ -140,11 +144,11 @@ internal sealed class Sampler
         return z ^ (z >> 31);
     }
 
-    /// <summary>The logits with penalties and bias; the model's own row where there are none.</summary>
+    /// <summary>The logits with penalties and bias, and without the tokens that are not allowed; the model's own row where there is none of it.</summary>
     private ReadOnlySpan<float> Adjust(
-        ReadOnlySpan<float> logits, SamplingOptions options, ReadOnlySpan<int> tokens, int promptLength)
+        ReadOnlySpan<float> logits, SamplingOptions options, ReadOnlySpan<int> tokens, int promptLength, ReadOnlySpan<ulong> allowed)
     {
-        if (!options.HasPenalties && options.LogitBias is null)
+        if (!options.HasPenalties && options.LogitBias is null && allowed.IsEmpty)
             return logits;
         Span<float> row = _logits;
         logits.CopyTo(row);
@@ -155,7 +159,27 @@ internal sealed class Sampler
             foreach (KeyValuePair<int, float> bias in options.LogitBias)
                 row[bias.Key] += bias.Value;
         }
+        if (!allowed.IsEmpty)
+            Forbid(row, allowed);
         return row;
+    }
+
+    private static void Forbid(Span<float> row, ReadOnlySpan<ulong> allowed)
+    {
+        for (int word = 0; word < allowed.Length; word++)
+        {
+            ulong rest = ~allowed[word];
+            int first = word * 64, count = Math.Min(64, row.Length - first);
+            if (rest == ulong.MaxValue)
+            {
+                row.Slice(first, count).Fill(float.NegativeInfinity);
+                continue;
+            }
+            if (count < 64)
+                rest &= (1UL << count) - 1;
+            for (; rest != 0; rest &= rest - 1)
+                row[first + BitOperations.TrailingZeroCount(rest)] = float.NegativeInfinity;
+        }
     }
 
     private void Penalize(Span<float> row, SamplingOptions options, ReadOnlySpan<int> tokens, int promptLength)

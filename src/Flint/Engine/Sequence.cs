@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Flint.Grammar;
 using Flint.Models;
 
 namespace Flint.Engine;
@@ -46,6 +47,7 @@ public sealed class Sequence
         SampleSeed = Sampler.SampleSeed(plan.Sampling.Seed ?? plan.DrawnSeed, sample);
         Matcher = new StopMatcher(plan.Stops);
         Confidence = plan.Floor is { } floor ? new ConfidenceWindow(floor.Tokens) : null;
+        Grammar = plan.Grammar is null ? null : StartGrammar(plan, engine.Table);
         _tokens = new int[Prompt.Length + MaxOutput];
         Prompt.Tokens.CopyTo(_tokens);
         _length = Prompt.Length;
@@ -168,6 +170,9 @@ public sealed class Sequence
     /// <summary>How sure it is; null where no floor is set.</summary>
     internal ConfidenceWindow? Confidence { get; }
 
+    /// <summary>Where its text stands in its grammar; null where it has none.</summary>
+    internal GrammarState? Grammar { get; }
+
     internal EventRing Ring { get; }
 
     internal SequenceState State { get; }
@@ -257,6 +262,18 @@ public sealed class Sequence
     internal void SetFirstTokenTime(TimeSpan time) => Volatile.Write(ref _firstTokenTicks, time.Ticks);
 
     internal void SetTotalTime(TimeSpan time) => Volatile.Write(ref _totalTicks, time.Ticks);
+
+    private static GrammarState StartGrammar(RequestPlan plan, TokenTable table)
+    {
+        GrammarState state = plan.Grammar!.Start();
+        ReadOnlySpan<int> prompt = plan.Prompt.Tokens;
+        for (int i = prompt.Length - plan.GrammarTokens; i < prompt.Length; i++)
+        {
+            if (!state.TryRead(prompt[i], table.BeginsText(prompt[i - 1])))
+                throw FlintException.Caller("grammar_tokens", $"The prompt's token {i} is to be part of the grammar's text, which does not have it there.");
+        }
+        return state;
+    }
 
     private static TimeSpan? Time(ref long ticks) =>
         Volatile.Read(ref ticks) is >= 0 and var value ? TimeSpan.FromTicks(value) : null;

@@ -75,6 +75,19 @@ internal sealed class TokenTable
         return _stripsSpace && _begins[previous] && !_begins[token] && bytes.StartsWith(" "u8) ? bytes[1..] : bytes;
     }
 
+    /// <summary>Whether text after a token begins anew.</summary>
+    public bool BeginsText(int token) => _begins[token];
+
+    /// <summary>The tokens that end generation.</summary>
+    public IEnumerable<int> Ends()
+    {
+        for (int i = 0; i < _ends.Length; i++)
+        {
+            if (_ends[i])
+                yield return i;
+        }
+    }
+
     /// <summary>Whether a token is special.</summary>
     public bool IsSpecial(int token) => _special[token];
 

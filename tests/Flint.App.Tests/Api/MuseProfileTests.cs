@@ -40,6 +40,10 @@ public sealed class MuseProfileTests(MuseProfileTests.Fixture fixture) : IClassF
     [InlineData("\"web_search_options\": {}", "web_search_options")]
     [InlineData("\"reasoning_effort\": \"none\"", "reasoning_effort")]
     [InlineData("\"top_p\": 0.009", "top_p")]
+    [InlineData("\"grammar\": \"root ::= \\\"a\\\"\"", "grammar")]
+    [InlineData("\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"a\", \"schema\": {\"type\": \"object\", \"properties\": {\"a\": {\"$ref\": \"#\"}}, \"additionalProperties\": false, \"maxProperties\": 0}}}", "response_format.json_schema.schema")]
+    [InlineData("\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"a\", \"strict\": true, \"schema\": {\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"null\"}}, \"additionalProperties\": false}}}", "response_format.json_schema.schema")]
+    [InlineData("\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", \"strict\": true, \"parameters\": {\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"null\"}}, \"required\": [\"a\"]}}}]", "tools[0].function.parameters")]
     public Task A_chat_is_refused(string field, string path) => RefusedAsync("/v1/chat/completions", "{" + Chat + ", " + field + "}", path);
 
     [Theory]
@@ -71,6 +75,9 @@ public sealed class MuseProfileTests(MuseProfileTests.Fixture fixture) : IClassF
         await fixture.Muse.AnswerAsync("/v1/chat/completions", "{" + Chat + ", " + Tool + """ "tool_choice": "auto", "n": 1, "logprobs": false, "stop": null, "top_p": 0.01, "temperature": 2, "seed": 1, "presence_penalty": -2, "reasoning_effort": "minimal" }""");
         await fixture.Muse.AnswerAsync("/v1/responses", """{"model": "tiny", "input": "hi", "max_output_tokens": 16, "reasoning": {"effort": "xhigh"}, "truncation": "disabled", "include": ["reasoning.encrypted_content"], "store": false}""");
         await fixture.Muse.AnswerAsync("/v1/messages", "{" + Chat + "}");
+        const string Schema = """{"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}, "c": {"$ref": "#/$defs/b"}}, "required": ["a", "c"], "additionalProperties": false, "$defs": {"b": {"enum": [1, 2]}}}""";
+        await fixture.Muse.AnswerAsync("/v1/chat/completions", "{" + Chat + ", \"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"a\", \"strict\": true, \"schema\": " + Schema + "}}}");
+        await fixture.Muse.AnswerAsync("/v1/chat/completions", "{" + Chat + ", \"response_format\": {\"type\": \"json_object\"}}");
     }
 
     private async Task RefusedAsync(string route, string body, string path)

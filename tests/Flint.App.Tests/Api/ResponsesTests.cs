@@ -285,10 +285,11 @@ public sealed class ResponsesTests(CompletionsTests.Fixture fixture) : IClassFix
     [InlineData("\"tools\": [{\"type\": \"web_search\"}]", "tools[0].type")]
     [InlineData("\"tools\": [{\"type\": \"function\", \"name\": \"a b\"}]", "tools[0].name")]
     [InlineData("\"tools\": [{\"type\": \"function\", \"name\": \"a\", \"parameters\": 3}]", "tools[0].parameters")]
-    [InlineData("\"tools\": [{\"type\": \"function\", \"name\": \"a\", \"strict\": true}]", "tools[0].strict")]
+    [InlineData("\"text\": {\"format\": {\"type\": \"json_schema\", \"name\": \"a\"}}", "text.format.schema")]
+    [InlineData("\"text\": {\"format\": {\"type\": \"json_schema\", \"name\": \"a\", \"schema\": {\"contains\": true}}}", "text.format.schema")]
     [InlineData("\"tools\": [{\"type\": \"function\", \"name\": \"a\"}, {\"type\": \"function\", \"name\": \"a\"}]", "tools[1].name")]
     [InlineData("\"tool_choice\": \"required\"", "tool_choice")]
-    [InlineData("\"tool_choice\": {\"type\": \"function\", \"name\": \"a\"}", "tool_choice")]
+    [InlineData("\"tools\": [{\"type\": \"function\", \"name\": \"a\"}], \"tool_choice\": {\"type\": \"function\", \"name\": \"b\"}", "tool_choice.name")]
     public async Task A_wrong_field_is_named(string field, string path) => await RefusedAsync("{" + Ask + ", " + field + "}", path);
 
     [Fact]

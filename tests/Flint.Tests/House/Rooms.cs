@@ -11,10 +11,11 @@ internal static class Rooms
         ["Weights"] = ["Memory", "Formats"],
         ["Kernels"] = ["Memory", "Formats"],
         ["Tokens"] = ["Memory", "Formats", "Weights"],
-        ["Dialects"] = ["Memory", "Formats", "Weights", "Tokens"],
+        ["Grammar"] = ["Memory", "Formats", "Weights", "Tokens"],
+        ["Dialects"] = ["Memory", "Formats", "Weights", "Tokens", "Grammar"],
         ["Models"] = ["Memory", "Formats", "Weights", "Kernels"],
-        ["Engine"] = ["Memory", "Formats", "Weights", "Kernels", "Tokens", "Models"],
-        ["Contemplate"] = ["Memory", "Formats", "Weights", "Kernels", "Tokens", "Models", "Engine"],
+        ["Engine"] = ["Memory", "Formats", "Weights", "Kernels", "Tokens", "Grammar", "Models"],
+        ["Contemplate"] = ["Memory", "Formats", "Weights", "Kernels", "Tokens", "Grammar", "Models", "Engine"],
         ["Training"] = ["Memory", "Formats", "Weights", "Kernels", "Tokens", "Dialects", "Models"],
     };
 

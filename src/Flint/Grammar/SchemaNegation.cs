@@ -1,0 +1,108 @@
+using System.Text.Json;
+
+namespace Flint.Grammar;
+
+/// <summary>What a schema does not describe, as alternatives of schemas, for the keywords of which that can be said.</summary>
+internal sealed class SchemaNegation(SchemaDocument document)
+{
+    /// <summary>Objects without a member, and all that are no objects.</summary>
+    public static SchemaShape Without(SchemaNode schema, string name) => SchemaShape.Bare with { Members = [new MemberRules([(name, Never(schema))], [], null, IsNegation: true)] };
+
+    /// <summary>The alternatives of a negated schema; each is a list of schemas that hold at once.</summary>
+    /// <exception cref="FlintException">Caller: a keyword of it cannot be negated.</exception>
+    public IEnumerable<IReadOnlyList<SchemaNode>> Read(SchemaNode negated)
+    {
+        SchemaNode schema = negated.Negated();
+        if (schema.Element.ValueKind is JsonValueKind.True or JsonValueKind.False)
+            return schema.Element.ValueKind == JsonValueKind.True ? [] : [[Always(schema)]];
+        if (schema.Element.ValueKind != JsonValueKind.Object)
+            throw FlintException.Caller("invalid_schema", $"The schema at {schema.Path} is neither an object nor a boolean.");
+        var alternatives = new List<IReadOnlyList<SchemaNode>>();
+        foreach (JsonProperty keyword in schema.Element.EnumerateObject())
+        {
+            if (SchemaKeywords.Annotations.Contains(keyword.Name) || !SchemaKeywords.IsKnown(keyword.Name))
+                continue;
+            alternatives.AddRange(Read(schema, keyword));
+        }
+
+        return alternatives;
+    }
+
+    private IEnumerable<IReadOnlyList<SchemaNode>> Read(SchemaNode schema, JsonProperty keyword)
+    {
+        JsonElement value = keyword.Value;
+        switch (keyword.Name)
+        {
+            case "$ref" when value.ValueKind == JsonValueKind.String:
+                return [[document.Find(schema, value.GetString()!).Negated()]];
+            case "not":
+                return [[SchemaDocument.Inside(schema, value, "not")]];
+            case "allOf":
+                return Each(schema, keyword).Select(one => (IReadOnlyList<SchemaNode>)[one.Negated()]);
+            case "anyOf":
+                return [[.. Each(schema, keyword).Select(one => one.Negated())]];
+            case "type":
+                return [[Made(schema, $$"""{"type": {{TypesBut(schema, value)}} }""")]];
+            case "const":
+                return [[Made(schema, $$"""{"{{SchemaKeywords.ExcludedValues}}": [{{value.GetRawText()}}]}""")]];
+            case "enum":
+                return [[Made(schema, $$"""{"{{SchemaKeywords.ExcludedValues}}": {{value.GetRawText()}} }""")]];
+            case "pattern":
+                return [[Made(schema, $$"""{"type": "string", "{{SchemaKeywords.ExcludedPattern}}": {{value.GetRawText()}} }""")]];
+            case "minLength" when value.TryGetInt32(out int least):
+                return least == 0 ? [] : [[Made(schema, $$"""{"type": "string", "maxLength": {{least - 1}} }""")]];
+            case "maxLength" when value.TryGetInt32(out int most):
+                return [[Made(schema, $$"""{"type": "string", "minLength": {{most + 1}} }""")]];
+            case "minItems" when value.TryGetInt32(out int least):
+                return least == 0 ? [] : [[Made(schema, $$"""{"type": "array", "maxItems": {{least - 1}} }""")]];
+            case "maxItems" when value.TryGetInt32(out int most):
+                return [[Made(schema, $$"""{"type": "array", "minItems": {{most + 1}} }""")]];
+            case "minimum" when value.ValueKind == JsonValueKind.Number:
+                return [[Made(schema, $$"""{"type": "number", "exclusiveMaximum": {{value.GetRawText()}} }""")]];
+            case "maximum" when value.ValueKind == JsonValueKind.Number:
+                return [[Made(schema, $$"""{"type": "number", "exclusiveMinimum": {{value.GetRawText()}} }""")]];
+            case "required" when value.ValueKind == JsonValueKind.Array:
+                return value.EnumerateArray().Select(name => (IReadOnlyList<SchemaNode>)
+                    [Made(schema, $$"""{"type": "object", "properties": { {{name.GetRawText()}}: false} }""")]);
+            case "properties" when value.ValueKind == JsonValueKind.Object:
+                return value.EnumerateObject().Select(member => (IReadOnlyList<SchemaNode>)
+                    [Made(schema, $$"""{"type": "object", "required": [{{JsonSerializer.Serialize(member.Name)}}]}"""), Member(schema, member)]);
+            default:
+                throw SchemaReader.Unsupported(schema, keyword.Name, "it stands under 'not' or 'if'");
+        }
+    }
+
+    // A schema with one property, whose own schema is negated where it stands.
+    private static SchemaNode Member(SchemaNode schema, JsonProperty member)
+    {
+        string name = JsonSerializer.Serialize(member.Name);
+        SchemaNode inner = SchemaDocument.Inside(schema, member.Value, "properties", member.Name);
+        return Made(schema, $$"""{"properties": { {{name}}: {"not": {{inner.Element.GetRawText()}} } } }""") with { Path = $"{inner.Path}/!" };
+    }
+
+    private static IEnumerable<SchemaNode> Each(SchemaNode schema, JsonProperty keyword)
+    {
+        int index = 0;
+        foreach (JsonElement one in keyword.Value.EnumerateArray())
+            yield return SchemaDocument.Inside(schema, one, keyword.Name, $"{index++}");
+    }
+
+    private static string TypesBut(SchemaNode schema, JsonElement types)
+    {
+        var but = (types.ValueKind == JsonValueKind.Array ? types.EnumerateArray().Select(one => one.GetString()) : [types.GetString()]).ToHashSet();
+        if (but.Contains("integer") && !but.Contains("number"))
+            throw SchemaReader.Unsupported(schema, "type", "numbers that are not whole stand for it under 'not'");
+        string[] rest = [.. ((string[])["null", "boolean", "number", "string", "array", "object"]).Where(one => !but.Contains(one))];
+        return JsonSerializer.Serialize(rest);
+    }
+
+    private static SchemaNode Made(SchemaNode schema, string json)
+    {
+        using JsonDocument parsed = JsonDocument.Parse(json);
+        return new SchemaNode(parsed.RootElement.Clone(), $"{schema.Path}/!{json}", schema.Base);
+    }
+
+    private static SchemaNode Always(SchemaNode schema) => Made(schema, "true");
+
+    private static SchemaNode Never(SchemaNode schema) => Made(schema, "false");
+}

@@ -1,0 +1,187 @@
+namespace Flint.Grammar;
+
+/// <summary>What the tokens of a vocabulary do inside one lexical expression, whatever follows it.</summary>
+/// <param name="Allowed">Tokens that end inside it or exactly with it.</param>
+/// <param name="Exits">Nodes at which it may end and that have children: there what follows goes on.</param>
+internal sealed record InnerMask(ulong[] Allowed, int[] Exits);
+
+/// <summary>
+/// Finds the tokens that may come next: walks the tree of the vocabulary along the states of an automaton. The insides of long texts
+/// are walked once for each state of theirs, and not again for all that may follow.
+/// </summary>
+/// <param name="automaton">The states.</param>
+/// <param name="vocabulary">The tokens.</param>
+/// <param name="freeText">The rest of any JSON string with its mark, which is the same in all grammars of a vocabulary.</param>
+internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary, Language freeText)
+{
+    private const int MaxMasks = 256; // kept of each kind; 16 KiB each for 128,000 tokens
+    private const int ManyBytes = 48; // a state that takes so many of the printable bytes is inside a text
+    private const int FewTokens = 16; // a share of the vocabulary, as a divisor
+
+    private readonly ulong[] _limited = new ulong[vocabulary.Words];
+    private readonly Language[] _path = new Language[257]; // the states along the way down, from the state before the first byte
+    private readonly List<Language> _masked = [];
+    private readonly List<Language> _inner = [];
+    private readonly List<int> _exits = [];
+
+    /// <summary>The tokens that may come next, a bit each. It is the automaton's to keep: not to be changed, nor used after the next call.</summary>
+    public ulong[] Of(Language state)
+    {
+        if (state.Mask is { } known)
+            return known;
+        ulong[] mask = new ulong[vocabulary.Words];
+        foreach (Language part in state.Kind == LanguageKind.Either ? state.Parts : [state])
+            Add(part, mask);
+        Keep(_masked, state, static one => one.Mask = null);
+        return state.Mask = mask;
+    }
+
+    /// <summary>The same where the next token begins a text, of which a leading space is not printed.</summary>
+    public ulong[] AtStart(Language state)
+    {
+        ulong[] mask = new ulong[vocabulary.Words];
+        for (int node = 0; node < vocabulary.Bytes.Length; node = vocabulary.Ends[node])
+        {
+            if (vocabulary.Bytes[node] != ' ')
+            {
+                Walk(state, node, vocabulary.Ends[node], mask);
+                continue;
+            }
+
+            Walk(state, node + 1, vocabulary.Ends[node], mask);
+        }
+
+        return mask;
+    }
+
+    private void Add(Language part, ulong[] mask)
+    {
+        (Language head, Language rest) = Split(part);
+        if (!head.IsLexical || automaton.Breadth(head) < ManyBytes)
+        {
+            Walk(part, 0, vocabulary.Bytes.Length, mask);
+            return;
+        }
+
+        if (Unlimited(head) is { } unlimited && TryAddLimited(part, unlimited, rest, mask))
+            return;
+        InnerMask inner = InnerOf(head);
+        for (int i = 0; i < mask.Length; i++)
+            mask[i] |= inner.Allowed[i];
+        foreach (int exit in inner.Exits)
+            Walk(rest, exit + 1, vocabulary.Ends[exit], mask);
+        if (automaton.IsNullable(head))
+            Walk(rest, 0, vocabulary.Bytes.Length, mask);
+    }
+
+    /// <summary>A state's beginning, with as much of what follows as makes its end be seen, as the quotation mark of a string; and all the rest.</summary>
+    private (Language Head, Language Tail) Split(Language part)
+    {
+        if (part.Kind != LanguageKind.Then)
+            return (part, automaton.Empty);
+        (Language head, Language rest) = (part.First!, part.Rest!);
+        while (head.IsLexical && rest.Kind != LanguageKind.Empty && automaton.IsNullable(head))
+        {
+            bool isWhole = rest.Kind != LanguageKind.Then;
+            Language next = isWhole ? rest : rest.First!;
+            if (!next.IsLexical)
+                break;
+            (head, rest) = (automaton.Then(head, next), isWhole ? automaton.Empty : rest.Rest!);
+        }
+
+        return (head, rest);
+    }
+
+    /// <summary>The same without a limit, of a text of at most so many characters; null for others.</summary>
+    private (Language Head, int Most)? Unlimited(Language head) =>
+        head is { Kind: LanguageKind.Then, First: { Kind: LanguageKind.Repeat, Min: 0, Max: not Language.Unlimited } text }
+            ? (automaton.Then(automaton.Repeat(text.First!), head.Rest!), text.Max) : null;
+
+    // A token of no more bytes than characters are left does what it would do without the limit. Only longer ones are looked at.
+    private bool TryAddLimited(Language part, (Language Head, int Most) unlimited, Language rest, ulong[] mask)
+    {
+        ReadOnlySpan<int> longer = vocabulary.LongerThan(unlimited.Most);
+        if (longer.Length > vocabulary.Count / FewTokens)
+            return false;
+        InnerMask inner = InnerOf(unlimited.Head);
+        inner.Allowed.CopyTo(_limited, 0);
+        foreach (int token in longer)
+            _limited[token >> 6] &= ~(1UL << token);
+        for (int i = 0; i < mask.Length; i++)
+            mask[i] |= _limited[i];
+        foreach (int token in longer)
+        {
+            if (automaton.Step(part, vocabulary.Piece(token)).Kind != LanguageKind.Nothing)
+                mask[token >> 6] |= 1UL << token;
+        }
+
+        foreach (int exit in inner.Exits)
+        {
+            if (vocabulary.Depths[exit] < unlimited.Most)
+                Walk(rest, exit + 1, vocabulary.Ends[exit], mask);
+        }
+
+        return true;
+    }
+
+    private InnerMask InnerOf(Language head)
+    {
+        if (head.Inner is { } known)
+            return known;
+        if (!ReferenceEquals(head, freeText))
+            return MakeInner(head);
+        return head.Inner = vocabulary.FreeText ??= MakeInner(head);
+    }
+
+    private InnerMask MakeInner(Language head)
+    {
+        ulong[] allowed = new ulong[vocabulary.Words];
+        _exits.Clear();
+        Walk(head, 0, vocabulary.Bytes.Length, allowed, _exits);
+        Keep(_inner, head, static one => one.Inner = null);
+        return head.Inner = new InnerMask(allowed, [.. _exits]);
+    }
+
+    // Where there are too many masks, all are given up: a grammar that goes on needs few of them.
+    private static void Keep(List<Language> kept, Language state, Action<Language> forget)
+    {
+        if (kept.Count >= MaxMasks)
+        {
+            kept.ForEach(forget);
+            kept.Clear();
+        }
+
+        kept.Add(state);
+    }
+
+    /// <summary>Walks the nodes of a range, all of them below one node or the root, from a state.</summary>
+    private void Walk(Language state, int from, int to, ulong[] mask, List<int>? exits = null)
+    {
+        if (from >= to)
+            return;
+        byte[] bytes = vocabulary.Bytes, depths = vocabulary.Depths, classes = automaton.Classes;
+        int[] ends = vocabulary.Ends, tokens = vocabulary.Tokens;
+        int above = depths[from];
+        _path[0] = state;
+        for (int node = from; node < to;)
+        {
+            int depth = depths[node] - above;
+            Language before = _path[depth];
+            Language? next = before.Next?[classes[bytes[node]]]; // mostly it is known
+            if (next is null || next.Alive is not (Language.Answer.Yes or Language.Answer.No))
+                next = automaton.Step(before, bytes[node]);
+            if (next.Alive == Language.Answer.No)
+            {
+                node = ends[node];
+                continue;
+            }
+
+            for (int token = tokens[node]; token >= 0; token = vocabulary.Same[token])
+                mask[token >> 6] |= 1UL << token;
+            if (exits is not null && ends[node] > node + 1 && automaton.IsNullable(next))
+                exits.Add(node);
+            _path[depth + 1] = next;
+            node++;
+        }
+    }
+}
