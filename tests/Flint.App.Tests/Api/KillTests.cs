@@ -4,6 +4,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
+using Flint.App.Tests.Cli;
 
 namespace Flint.App.Tests.Api;
 
@@ -175,13 +176,8 @@ public sealed class KillTests
             finished.Add((string)JsonNode.Parse(text[6..text.IndexOf('\n')])!["id"]!);
     }
 
-    private static Process Start(string model, TestStore accounts)
-    {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true };
-        foreach (string argument in (string[])[Path.Combine(AppContext.BaseDirectory, "flint.dll"), "serve", model, "--port", "0", "--threads", "1", .. accounts.Options])
-            start.ArgumentList.Add(argument);
-        return Process.Start(start)!;
-    }
+    private static Process Start(string model, TestStore accounts) =>
+        Process.Start(FlintProcess.Told(["serve", model, "--port", "0", "--threads", "1", .. accounts.Options]))!;
 
     private static async Task<Uri> AddressAsync(Process server)
     {

@@ -8,7 +8,7 @@ public sealed class NodeClientTests
     [Theory]
     [InlineData("openai-node", "openai", 15)]
     [InlineData("anthropic-node", "@anthropic-ai/sdk", 8)]
-    [InlineData("ollama-node", "ollama", 7)]
+    [InlineData("ollama-node", "ollama", 8)]
     public async Task The_npm_client_is_content(string name, string package, int cases)
     {
         string folder = Path.Combine(TestData.Root, "tests", "clients", name);

@@ -15,7 +15,7 @@ public sealed partial class CommandLineTests
     public void The_readme_lists_every_verb_and_no_other()
     {
         string readme = File.ReadAllText(Path.Combine(TestData.Root, "README.md"));
-        var listed = Row().Matches(readme).Select(m => m.Groups[1].Value);
+        var listed = Row().Matches(readme).Select(m => m.Groups[1].Value).Distinct();
         Assert.Equal(Verbs.Order(), listed.Order());
         Assert.True(Verbs.Count > 10);
     }

@@ -18,16 +18,20 @@ internal static class FlintProcess
         }
     }
 
+    /// <summary>How to start it, its output redirected. Signals do what they do by default, also where who runs the tests ignores some, as children do then too.</summary>
+    internal static ProcessStartInfo Told(params string[] arguments)
+    {
+        string[] program = [Path.Combine(AppContext.BaseDirectory, "flint.dll"), .. arguments];
+        return OperatingSystem.IsLinux()
+            ? new ProcessStartInfo("env", ["--default-signal=HUP,INT,TERM", "dotnet", .. program]) { RedirectStandardOutput = true }
+            : new ProcessStartInfo("dotnet", program) { RedirectStandardOutput = true };
+    }
+
     internal static Result Run(string[] arguments, Dictionary<string, string?>? environment = null, string input = "")
     {
-        var start = new ProcessStartInfo("dotnet")
-        {
-            RedirectStandardInput = true,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "flint.dll"));
-        foreach (string argument in arguments) start.ArgumentList.Add(argument);
+        ProcessStartInfo start = Told(arguments);
+        start.RedirectStandardInput = true;
+        start.RedirectStandardError = true;
         foreach (var (name, value) in environment ?? []) start.Environment[name] = value;
         using Process child = Process.Start(start)!;
         Task<string> errors = child.StandardError.ReadToEndAsync();

@@ -122,9 +122,9 @@ public sealed class RunTests : IDisposable
         if (OperatingSystem.IsWindows()) Assert.Skip("signals are sent with kill");
         string model = Path.Combine(_folder, "endless.gguf");
         TinyModel.Write(model, ends: false);
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in new[] { Path.Combine(AppContext.BaseDirectory, "flint.dll"), "run", model, "--temperature", "0", "--ctx", "200000", "--threads", "1" })
-            start.ArgumentList.Add(argument);
+        ProcessStartInfo start = FlintProcess.Told("run", model, "--temperature", "0", "--ctx", "200000", "--threads", "1");
+        start.RedirectStandardInput = true;
+        start.RedirectStandardError = true;
         using Process child = Process.Start(start)!;
         Task<string> errors = child.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
         child.StandardInput.WriteLine("hello");

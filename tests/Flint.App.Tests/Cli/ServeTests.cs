@@ -41,11 +41,10 @@ public sealed class ServeTests : IDisposable
         TinyModel.Write(_folder.File("tiny.gguf"));
         (_, string secret) = new Keys(new Store(_folder.Path), TimeProvider.System).Create("test");
         string first = Write("first");
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in (string[])[
-            Path.Combine(AppContext.BaseDirectory, "flint.dll"), "serve", _folder.File("tiny.gguf"), "--port", "0", "--threads", "1", "--data", _folder.Path,
-            "--tls-cert", _folder.File("cert.pem"), "--tls-key", _folder.File("key.pem"), "--log", "json"])
-            start.ArgumentList.Add(argument);
+        ProcessStartInfo start = FlintProcess.Told(
+            "serve", _folder.File("tiny.gguf"), "--port", "0", "--threads", "1", "--data", _folder.Path,
+            "--tls-cert", _folder.File("cert.pem"), "--tls-key", _folder.File("key.pem"), "--log", "json");
+        start.RedirectStandardError = true;
         start.Environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.Address.ToString();
         start.Environment["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf";
         start.Environment["OTEL_SERVICE_NAME"] = "the-one-of-the-test";

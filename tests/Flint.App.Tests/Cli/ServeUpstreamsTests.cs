@@ -70,9 +70,8 @@ public sealed class ServeUpstreamsTests : IDisposable
 
     private Process Start()
     {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in (string[])[Path.Combine(AppContext.BaseDirectory, "flint.dll"), "serve", "--config", _folder.File("flint.yaml")])
-            start.ArgumentList.Add(argument);
+        ProcessStartInfo start = FlintProcess.Told("serve", "--config", _folder.File("flint.yaml"));
+        start.RedirectStandardError = true;
         start.Environment["FLINT_TEST_UPSTREAM_KEY"] = "sk-two";
         return Process.Start(start)!;
     }

@@ -57,14 +57,7 @@ public sealed class TrainTests : IDisposable
         Assert.Contains($"{path}:6: ", run.Complaint);
     }
 
-    private static Process Start(string recipe)
-    {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "flint.dll"));
-        start.ArgumentList.Add("train");
-        start.ArgumentList.Add(recipe);
-        return Process.Start(start)!;
-    }
+    private static Process Start(string recipe) => Process.Start(FlintProcess.Told("train", recipe))!;
 
     private string Write(string name, int steps)
     {

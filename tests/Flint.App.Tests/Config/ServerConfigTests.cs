@@ -185,9 +185,8 @@ public sealed class ServerConfigTests : IDisposable
 
         string path = Write("listen: {port: 0, require_keys: false}\ndata: .\nmodels: [{path: tiny.gguf, alias: small, threads: 1}]\n");
         TinyModel.Write(_folder.File("tiny.gguf"));
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in (string[])[Path.Combine(AppContext.BaseDirectory, "flint.dll"), "serve", "--config", path])
-            start.ArgumentList.Add(argument);
+        ProcessStartInfo start = FlintProcess.Told("serve", "--config", path);
+        start.RedirectStandardError = true;
         using Process server = Process.Start(start)!;
         try
         {

@@ -153,10 +153,10 @@ public sealed class ContemplationTests
         {
             Prompt = plain.Prompt,
             Sampling = plain.Sampling,
-            Read = events => (events.Count == 0 ? 0 : events[0].Token % 4) switch
+            Read = events => (events.Sum(e => e.Token) % 4) switch
             {
                 0 => new Draft(string.Concat(events.Select(e => e.Text)), ""), // all of it thoughts
-                1 => new Draft("", $"\ud800{{[\"\u0000{(char)(97 + events.Count % 26)}"),
+                1 => new Draft("", $"\ud800{{[\"\u0000{string.Concat(events.Select(e => (char)('a' + e.Token % 26)))}"), // no two the same
                 _ => new Draft("", "It is 7."),
             },
         };

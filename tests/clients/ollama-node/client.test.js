@@ -65,13 +65,19 @@ test("models", async () => {
   assert.match((await client.version()).version, /^\d+\.\d+\.\d+$/);
 });
 
+test("an answer keeps to a schema", async () => {
+  const format = { type: "object", properties: { a: { type: "boolean" } }, required: ["a"], additionalProperties: false };
+  const answer = await client.chat({ model, messages, format, options: { ...options, num_predict: 200 } });
+  assert.equal(typeof JSON.parse(answer.message.content).a, "boolean");
+});
+
 test("errors have their sentence", async () => {
   await assert.rejects(client.chat({ model: "none", messages }), (error) => {
     assert.equal(error.status_code, 404);
     assert.match(error.message, /none/);
     return true;
   });
-  await assert.rejects(client.chat({ model, messages, format: "json" }), /format/);
+  await assert.rejects(client.chat({ model, messages, format: "xml" }), /format/);
   await assert.rejects(new Ollama({ host }).list(), (error) => {
     assert.equal(error.status_code, 401);
     return true;
