@@ -14,6 +14,7 @@ root.Add(Prices.Create());
 root.Add(Config.Create());
 root.Add(Usage.Create());
 root.Add(Audit.Create());
+root.Add(Prompts.Create());
 root.Add(Stores.Create());
 root.Add(Pull.Create());
 root.Add(Inspect.Create());

@@ -42,6 +42,19 @@ internal static class AccountsJson
 
         writer.WriteBoolean("tools", key.Scopes.Tools);
         writer.WriteString("policy", key.Scopes.Policy);
+        writer.WriteString("profile", key.Scopes.Profile);
+        if (key.Scopes.Prompts is { } prompts)
+        {
+            writer.WriteStartObject("prompts");
+            writer.WriteString("form", prompts.Form);
+            writer.WriteNumber("days", prompts.Days);
+            writer.WriteEndObject();
+        }
+        else
+        {
+            writer.WriteNull("prompts");
+        }
+
         writer.WriteBoolean("admin", key.Scopes.Admin);
         writer.WriteEndObject();
     }
@@ -96,6 +109,32 @@ internal static class AccountsJson
         }
 
         writer.WriteEndArray();
+    }
+
+    /// <summary>Writes kept texts into an object that is open: as JSON, or as their digests.</summary>
+    public static void WritePrompt(Utf8JsonWriter writer, PromptEntry entry)
+    {
+        KeptPrompt prompt = entry.Prompt;
+        writer.WriteString("request_id", prompt.RequestId);
+        writer.WriteTime("created", prompt.Created);
+        writer.WriteTime("expires", prompt.Expires);
+        writer.WriteString("key", entry.Key);
+        writer.WriteString("project", entry.Project);
+        writer.WriteString("organization", entry.Organization);
+        writer.WriteString("endpoint", prompt.Endpoint);
+        writer.WriteString("model", prompt.Model);
+        writer.WriteString("form", prompt.Form);
+        foreach ((string name, string text) in new[] { ("input", prompt.Input), ("output", prompt.Output) })
+        {
+            if (prompt.Form == PromptLogging.Hashed)
+            {
+                writer.WriteString(name, text);
+                continue;
+            }
+
+            writer.WritePropertyName(name);
+            writer.WriteRawValue(text, skipInputValidation: true);
+        }
     }
 
     /// <summary>Writes a record's fields into an object that is open.</summary>

@@ -16,6 +16,15 @@ public sealed record KeyScopes
     /// <summary>Longest entry, in characters.</summary>
     public const int MaxEntryLength = 200;
 
+    /// <summary>The profile that takes everything.</summary>
+    public const string OpenProfile = "open";
+
+    /// <summary>The profile that refuses what Meta's Model API refuses.</summary>
+    public const string MuseProfile = "muse";
+
+    /// <summary>All profiles.</summary>
+    public static readonly IReadOnlyList<string> Profiles = [OpenProfile, MuseProfile];
+
     /// <summary>Everything.</summary>
     public static readonly KeyScopes All = new();
 
@@ -38,6 +47,14 @@ public sealed record KeyScopes
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Policy { get; init; }
 
+    /// <summary>The profile of its requests, one of <see cref="Profiles"/>; null for the server's.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Profile { get; init; }
+
+    /// <summary>How the texts of its requests and answers are kept; null for not at all.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public PromptLogging? Prompts { get; init; }
+
     /// <summary>Whether it opens the admin API, and with it nothing else.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public bool Admin { get; init; }
@@ -51,10 +68,11 @@ public sealed record KeyScopes
     /// <inheritdoc/>
     public bool Equals(KeyScopes? other) =>
         other is not null && Tools == other.Tools && Models.SequenceEqual(other.Models) && Routes.SequenceEqual(other.Routes)
-        && Modes.SequenceEqual(other.Modes) && Addresses.SequenceEqual(other.Addresses) && Policy == other.Policy && Admin == other.Admin;
+        && Modes.SequenceEqual(other.Modes) && Addresses.SequenceEqual(other.Addresses) && Policy == other.Policy
+        && Profile == other.Profile && Prompts == other.Prompts && Admin == other.Admin;
 
     /// <inheritdoc/>
-    public override int GetHashCode() => HashCode.Combine(Models.Count, Routes.Count, Modes.Count, Tools, Addresses.Count, Policy, Admin);
+    public override int GetHashCode() => HashCode.Combine(Models.Count, Routes.Count, Modes.Count, Tools, Addresses.Count, Policy, HashCode.Combine(Profile, Prompts), Admin);
 
     /// <summary>Checks that every entry can be understood.</summary>
     /// <exception cref="FlintException">Caller: one cannot, or a list is too long.</exception>
@@ -70,8 +88,11 @@ public sealed record KeyScopes
 
         if (Policy is { } policy && (policy.Length is 0 or > MaxEntryLength || policy.Any(char.IsControl)))
             throw FlintException.Caller("invalid_scope", $"The name of a policy has 1 to {MaxEntryLength} printable characters.");
-        if (Admin && (Models.Count + Modes.Count > 0 || !Tools || Policy is not null))
-            throw FlintException.Caller("invalid_scope", "A key for the admin API opens no model: it has no scopes 'models', 'modes', 'tools' and 'policy'.");
+        if (Profile is { } profile && !Profiles.Contains(profile))
+            throw FlintException.Caller("invalid_scope", $"A profile is one of {string.Join(", ", Profiles)}, not '{profile}'.");
+        Prompts?.Validate();
+        if (Admin && (Models.Count + Modes.Count > 0 || !Tools || Policy is not null || Profile is not null || Prompts is not null))
+            throw FlintException.Caller("invalid_scope", "A key for the admin API opens no model: it has no scopes 'models', 'modes', 'tools', 'policy', 'profile' and 'prompts'.");
         foreach (string route in Routes)
         {
             if (route[0] != '/')

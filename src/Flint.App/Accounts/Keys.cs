@@ -101,8 +101,9 @@ public sealed class Keys(Store store, TimeProvider time, StoreWriter? writer = n
 
     /// <summary>The one key that is called so.</summary>
     /// <param name="handle">Its name, <c>ORGANISATION/PROJECT/NAME</c>, the visible prefix of a secret, or a whole secret.</param>
-    /// <exception cref="FlintException">Caller: no key that is not revoked, or more than one, is called so.</exception>
-    public Key Get(string handle)
+    /// <param name="isRevokedToo">Whether it may be one that is revoked.</param>
+    /// <exception cref="FlintException">Caller: no such key, or more than one, is called so.</exception>
+    public Key Get(string handle, bool isRevokedToo = false)
     {
         using DbConnection connection = store.Open();
         string start = handle.StartsWith(SecretPrefix, StringComparison.Ordinal) && handle.Length > VisibleLength ? handle[..VisibleLength] : handle;
@@ -110,7 +111,7 @@ public sealed class Keys(Store store, TimeProvider time, StoreWriter? writer = n
             connection,
             $"""
             SELECT {Columns}, {Newest}, k.scopes AS Scopes FROM keys k {Owners}
-            WHERE k.revoked IS NULL AND (k.name = @handle OR o.name || '/' || p.name || '/' || k.name = @handle
+            WHERE {(isRevokedToo ? "" : "k.revoked IS NULL AND ")}(k.name = @handle OR o.name || '/' || p.name || '/' || k.name = @handle
                 OR EXISTS (SELECT 1 FROM secrets s WHERE s.key_id = k.id AND s.prefix = @start))
             """,
             new { handle, start });
@@ -168,10 +169,22 @@ public sealed class Keys(Store store, TimeProvider time, StoreWriter? writer = n
     /// <summary>Gives a key another policy, in running servers too.</summary>
     /// <param name="handle">As <see cref="Get"/> takes it.</param>
     /// <param name="policy">Its name; null for the server's default.</param>
-    public Key SetPolicy(string handle, string? policy)
+    public Key SetPolicy(string handle, string? policy) => Change(handle, scopes => scopes with { Policy = policy });
+
+    /// <summary>Gives a key another profile, in running servers too.</summary>
+    /// <param name="handle">As <see cref="Get"/> takes it.</param>
+    /// <param name="profile">One of <see cref="KeyScopes.Profiles"/>; null for the server's.</param>
+    public Key SetProfile(string handle, string? profile) => Change(handle, scopes => scopes with { Profile = profile });
+
+    /// <summary>Has texts of a key's requests and answers kept from now on, or no longer, in running servers too.</summary>
+    /// <param name="handle">As <see cref="Get"/> takes it.</param>
+    /// <param name="prompts">How; null for not at all.</param>
+    public Key SetPrompts(string handle, PromptLogging? prompts) => Change(handle, scopes => scopes with { Prompts = prompts });
+
+    private Key Change(string handle, Func<KeyScopes, KeyScopes> change)
     {
         Key key = Get(handle);
-        KeyScopes scopes = key.Scopes with { Policy = policy };
+        KeyScopes scopes = change(key.Scopes);
         scopes.Validate();
         using DbConnection connection = store.Open();
         connection.Execute("UPDATE keys SET scopes = @scopes WHERE id = @Id", new { scopes = scopes.ToString(), key.Id });

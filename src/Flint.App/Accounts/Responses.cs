@@ -11,7 +11,11 @@ namespace Flint.App.Accounts;
 /// <param name="Previous">The response it went on from; null for none.</param>
 /// <param name="Json">The response, as its caller got it.</param>
 /// <param name="Input">The items asked with it, a JSON array.</param>
-public sealed record StoredResponse(string Id, long? KeyId, long Created, string? Previous, string Json, string Input);
+public sealed record StoredResponse(string Id, long? KeyId, long Created, string? Previous, string Json, string Input)
+{
+    /// <summary>The digest of whom the caller named as the person behind it (<see cref="Prompts.Digest"/>); null where it named nobody.</summary>
+    public string? Person { get; init; }
+}
 
 /// <summary>
 /// The responses kept for each key. Only the key that asked for one can see it; a key's oldest give way to new ones, and each goes
@@ -84,10 +88,10 @@ public sealed class Responses(Store store, TimeProvider time, int maxPerKey = Re
         using DbTransaction transaction = store.Database.BeginWrite(connection);
         connection.Execute("DELETE FROM responses WHERE expires <= @now", new { now }, transaction);
         connection.Execute("""
-            INSERT INTO responses (id, key_id, created, expires, previous, bytes, json, input)
-            VALUES (@Id, @KeyId, @Created, @expires, @Previous, @bytes, @Json, @Input)
+            INSERT INTO responses (id, key_id, created, expires, previous, bytes, json, input, person)
+            VALUES (@Id, @KeyId, @Created, @expires, @Previous, @bytes, @Json, @Input, @Person)
             ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes, json = excluded.json
-            """, new { response.Id, response.KeyId, response.Created, expires, response.Previous, bytes, response.Json, response.Input }, transaction);
+            """, new { response.Id, response.KeyId, response.Created, expires, response.Previous, bytes, response.Json, response.Input, response.Person }, transaction);
         (long count, long total) = connection.QuerySingle<(long, long)>(
             $"SELECT COUNT(*), CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM responses WHERE {owned}", new { key = response.KeyId }, transaction);
         if (count > maxPerKey || total > maxBytesPerKey)

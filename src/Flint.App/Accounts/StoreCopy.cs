@@ -11,7 +11,7 @@ public sealed record CopiedStore(long Keys, AuditHead Head, long Responses);
 
 /// <summary>
 /// Brings accounts from one store into another that has none yet, whichever databases these are: owners, keys and their secrets,
-/// limits, prices, what is spent, the ledger with its chain, and kept responses. It is one transaction: a copy is whole and its ledger
+/// limits, prices, what is spent, the ledger with its chain, kept responses and texts. It is one transaction: a copy is whole and its ledger
 /// verified, or the target is as it was. Nobody may be serving with the store it comes from.
 /// </summary>
 public static class StoreCopy
@@ -21,11 +21,12 @@ public static class StoreCopy
     [
         ("organizations", "id", true), ("projects", "id", true), ("keys", "id", true), ("secrets", "id", true), ("limits", "owner", false), ("prices", "model", false),
         ("spending", "owner, period", false), ("usage", "id", true), ("responses", "number", true),
+        ("prompts", "number", true), ("pepper", "id", false),
     ];
 
     // What a new store has from the beginning, and nobody has used.
     private const string IsUsed = """
-        SELECT EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM responses) OR EXISTS (SELECT 1 FROM limits)
+        SELECT EXISTS (SELECT 1 FROM keys) OR EXISTS (SELECT 1 FROM usage) OR EXISTS (SELECT 1 FROM responses) OR EXISTS (SELECT 1 FROM prompts) OR EXISTS (SELECT 1 FROM limits)
             OR EXISTS (SELECT 1 FROM prices) OR EXISTS (SELECT 1 FROM spending) OR EXISTS (SELECT 1 FROM nodes)
             OR (SELECT count(*) FROM organizations) > 1 OR (SELECT count(*) FROM projects) > 1
         """;
@@ -51,7 +52,7 @@ public static class StoreCopy
                 throw FlintException.Caller("store_in_use", $"A server uses the accounts in {source.Name}: stop it first, as what it does meanwhile would be lost.");
             if (to.ExecuteScalar<bool>(IsUsed, transaction: writing))
                 throw FlintException.Caller("store_not_empty", $"There are accounts in {target.Name} already; expected a store that nobody has used.");
-            to.Execute("DELETE FROM projects; DELETE FROM organizations", transaction: writing);
+            to.Execute("DELETE FROM projects; DELETE FROM organizations; DELETE FROM pepper", transaction: writing);
             foreach ((string table, string order, bool isNumbered) in Tables)
                 Copy(table, order, isNumbered, reading, writing, target.Database.IsServer);
             (long records, byte[] hash) = from.QuerySingle<(long, byte[])>("SELECT records, hash FROM chain", transaction: reading);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Flint.App.Accounts;
 using Flint.App.Operations;
@@ -32,6 +33,7 @@ internal sealed class AdminApi(Store store, TimeProvider time, ServerLog log)
         new AdminOwners(this).Map(admin);
         new AdminKeys(this).Map(admin);
         new AdminLedger(this).Map(admin);
+        new AdminPrompts(this).Map(admin);
     }
 
     /// <summary>A handler with the faults of the accounts in the terms of HTTP.</summary>
@@ -79,6 +81,26 @@ internal sealed class AdminApi(Store store, TimeProvider time, ServerLog log)
             if (!known.Contains(field.Name))
                 throw ApiException.Invalid(fields.PathOf(field.Name), "unknown_parameter", $"Unknown parameter: '{ApiException.Shorten(fields.PathOf(field.Name))}'. Expected one of {string.Join(", ", known)}.");
         }
+    }
+
+    /// <summary>A parameter of a query whose others are among the known ones.</summary>
+    /// <exception cref="ApiException">One is not.</exception>
+    public static string? Query(IQueryCollection query, string name, string[] known)
+    {
+        if (query.Keys.FirstOrDefault(one => !known.Contains(one)) is { } unknown)
+            throw ApiException.Invalid(unknown, "unknown_parameter", $"Unknown parameter: '{ApiException.Shorten(unknown)}'. Expected one of {string.Join(", ", known)}.");
+        return query.TryGetValue(name, out Microsoft.Extensions.Primitives.StringValues values) ? values[^1] : null;
+    }
+
+    /// <summary>A moment of such a query, Unix milliseconds; 0 where it names none.</summary>
+    /// <exception cref="ApiException">It is none, or a parameter is not known.</exception>
+    public static long QueryTime(IQueryCollection query, string name, string[] known)
+    {
+        if (Query(query, name, known) is not string text)
+            return 0;
+        return DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out DateTimeOffset moment)
+            ? moment.ToUnixTimeMilliseconds()
+            : throw ApiException.Invalid(name, "invalid_value", $"Invalid '{name}': expected a moment such as 2026-11-20T08:00:00Z, but got '{ApiException.Shorten(text)}'.");
     }
 
     /// <summary>Answers with an object.</summary>

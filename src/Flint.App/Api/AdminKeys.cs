@@ -14,7 +14,9 @@ internal sealed class AdminKeys(AdminApi api)
     private const int MostOverlapSeconds = 366 * 86_400;
     private const int DayOfSeconds = 86_400;
 
-    private static readonly string[] ScopeNames = ["models", "routes", "modes", "tools", "addresses", "policy"];
+    private static readonly string[] ScopeNames = ["models", "routes", "modes", "tools", "addresses", "policy", "profile", "prompts"];
+
+    private static readonly string[] PromptFields = ["form", "days"];
 
     private readonly Keys _keys = new(api.Store, api.Time);
 
@@ -26,6 +28,8 @@ internal sealed class AdminKeys(AdminApi api)
         admin.MapGet("/keys/{key}", AdminApi.Handler(ShowAsync));
         admin.MapPut("/keys/{key}/limits", AdminApi.Handler(LimitAsync));
         admin.MapPut("/keys/{key}/policy", AdminApi.Handler(SetPolicyAsync));
+        admin.MapPut("/keys/{key}/profile", AdminApi.Handler(SetProfileAsync));
+        admin.MapPut("/keys/{key}/prompts", AdminApi.Handler(SetPromptsAsync));
         admin.MapPost("/keys/{key}/rotate", AdminApi.Handler(RotateAsync));
         admin.MapPost("/keys/{key}/disable", AdminApi.Handler(context => ChangeAsync(context, handle => _keys.Disable(handle, disabled: true), "disabled")));
         admin.MapPost("/keys/{key}/enable", AdminApi.Handler(context => ChangeAsync(context, handle => _keys.Disable(handle, disabled: false), "enabled")));
@@ -67,6 +71,24 @@ internal sealed class AdminKeys(AdminApi api)
         string? policy = await AdminApi.ReadAsync(context, body => body.Text("policy"), "policy");
         key = _keys.SetPolicy(key.Prefix, policy);
         api.Note(context, $"gave the key {Named(key)} {(policy is null ? "the default policy" : $"the policy '{policy}'")}");
+        await AdminApi.AnswerAsync(context, writer => AccountsJson.WriteKey(writer, key));
+    }
+
+    private async Task SetProfileAsync(HttpContext context)
+    {
+        Key key = Find(context);
+        string? profile = await AdminApi.ReadAsync(context, body => body.Choice("profile", [.. KeyScopes.Profiles]), "profile");
+        key = _keys.SetProfile(key.Prefix, profile);
+        api.Note(context, $"gave the key {Named(key)} {(profile is null ? "the server's profile" : $"the profile '{profile}'")}");
+        await AdminApi.AnswerAsync(context, writer => AccountsJson.WriteKey(writer, key));
+    }
+
+    private async Task SetPromptsAsync(HttpContext context)
+    {
+        Key key = Find(context);
+        PromptLogging? prompts = await AdminApi.ReadAsync(context, ReadPrompts, PromptFields);
+        key = _keys.SetPrompts(key.Prefix, prompts);
+        api.Note(context, $"has texts of the key {Named(key)} kept {(prompts is null ? "no longer" : $"{prompts.Form}, for {prompts.Days} days")}");
         await AdminApi.AnswerAsync(context, writer => AccountsJson.WriteKey(writer, key));
     }
 
@@ -118,10 +140,19 @@ internal sealed class AdminKeys(AdminApi api)
             Tools = fields.Flag("tools") ?? true,
             Addresses = Texts(fields, "addresses"),
             Policy = fields.Text("policy"),
+            Profile = fields.Choice("profile", [.. KeyScopes.Profiles]),
+            Prompts = fields.Object("prompts") is JsonFields prompts ? ReadPrompts(prompts) : null,
         };
         if (scopes.Modes.FirstOrDefault(mode => ModePlan.Find(mode) is null) is { } unknown)
             throw JsonFields.InvalidChoice("scopes.modes", unknown, ModePlan.Names);
         return scopes;
+    }
+
+    private static PromptLogging? ReadPrompts(JsonFields fields)
+    {
+        AdminApi.RefuseOthers(fields, PromptFields);
+        int? days = fields.Int("days", 1, PromptLogging.MaxDays);
+        return PromptLogging.Of(fields.Choice("form", [.. PromptLogging.Forms]), days);
     }
 
     private static string[] Texts(JsonFields fields, string name)

@@ -54,8 +54,6 @@ internal sealed class AdminLedger(AdminApi api)
     private Task UsageAsync(HttpContext context)
     {
         IQueryCollection query = context.Request.Query;
-        if (query.Keys.FirstOrDefault(name => !Filters.Contains(name)) is { } unknown)
-            throw ApiException.Invalid(unknown, "unknown_parameter", $"Unknown parameter: '{ApiException.Shorten(unknown)}'. Expected one of {string.Join(", ", Filters)}.");
         string by = Text(query, "by") ?? Owners[0];
         int owner = Array.IndexOf(Owners, by);
         if (owner < 0)
@@ -63,12 +61,9 @@ internal sealed class AdminLedger(AdminApi api)
         int records = 0;
         if (Text(query, "records") is string count && (!int.TryParse(count, NumberStyles.None, CultureInfo.InvariantCulture, out records) || records > ApiLimits.MaxRecords))
             throw ApiException.Invalid("records", "invalid_value", $"Invalid 'records': expected 0 to {ApiLimits.MaxRecords}, but got '{ApiException.Shorten(count)}'.");
-        var since = default(DateTimeOffset);
-        if (Text(query, "since") is string from && !DateTimeOffset.TryParse(from, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out since))
-            throw ApiException.Invalid("since", "invalid_value", $"Invalid 'since': expected a moment such as 2026-11-20T08:00:00Z, but got '{ApiException.Shorten(from)}'.");
         var filter = new UsageFilter
         {
-            Since = since == default ? 0 : since.ToUnixTimeMilliseconds(),
+            Since = AdminApi.QueryTime(query, "since", Filters),
             Key = Text(query, "key"),
             Project = Text(query, "project"),
             Organization = Text(query, "organization"),
@@ -89,7 +84,7 @@ internal sealed class AdminLedger(AdminApi api)
         });
     }
 
-    private static string? Text(IQueryCollection query, string name) => query.TryGetValue(name, out Microsoft.Extensions.Primitives.StringValues values) ? values[^1] : null;
+    private static string? Text(IQueryCollection query, string name) => AdminApi.Query(query, name, Filters);
 
     private static void Write(Utf8JsonWriter writer, AuditHead head)
     {

@@ -101,6 +101,7 @@ internal sealed class AnthropicMessages(Models models)
         writer.WriteString("type"u8, failure.Error.Status switch
         {
             StatusCodes.Status401Unauthorized => "authentication_error",
+            StatusCodes.Status402PaymentRequired => "billing_error",
             StatusCodes.Status403Forbidden => "permission_error",
             StatusCodes.Status404NotFound => "not_found_error",
             StatusCodes.Status413PayloadTooLarge => "request_too_large",

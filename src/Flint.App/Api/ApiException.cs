@@ -46,6 +46,12 @@ internal sealed class ApiException : Exception
     public static ApiException Missing(string parameter) =>
         Invalid(parameter, "missing_required_parameter", $"Missing required parameter: '{parameter}'.");
 
+    /// <summary>The same in other words.</summary>
+    /// <param name="status">The HTTP status.</param>
+    /// <param name="type">The error's type.</param>
+    /// <param name="code">The error's code.</param>
+    public ApiException As(int status, string type, string? code) => new(status, type, code, Parameter, Message, this) { RetryAfter = RetryAfter };
+
     /// <summary>An error of the request as a whole, with its own status.</summary>
     public static ApiException Request(int status, string? code, string message, string? parameter = null) =>
         new(status, "invalid_request_error", code, parameter, message);

@@ -30,6 +30,7 @@ public sealed class ApiServer : IAsyncDisposable
     private readonly BackgroundResponses _background;
     private readonly IReadOnlyList<ServedModel> _models;
     private readonly UpstreamModels _upstreams;
+    private readonly Retention _retention;
     private Uri? _address;
     private bool _stopped;
 
@@ -53,12 +54,13 @@ public sealed class ApiServer : IAsyncDisposable
         time ??= TimeProvider.System;
         _ledger = new Ledger(store);
         _reservations = new Reservations(_ledger.Writer, time);
+        _retention = new Retention(new Prompts(store, time), options.Log);
         _app = Build(options);
 
         var running = new RunningRequests(ApiLimits.MaxConnections + ApiLimits.MaxBackground); // a connection has one at a time
         var list = new Models(models, _upstreams);
         var classifier = new Classifier(list, _reservations, _ledger, _counters, options.Log, time);
-        var metering = new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), classifier, _telemetry, options.Log, time, options.Checkers);
+        var metering = new Metering(_ledger, _reservations, _counters, policies ?? new Policies(), classifier, _telemetry, options.Log, time, options.Checkers, new Prompts(store, time), options.IsMuse);
         var gate = new Gate(options.RequireKeys ? new Keys(store, time, _ledger.Writer) : null, metering, running);
         var health = new Health(models, _upstreams, _counters);
         health.Observe(_telemetry);
@@ -82,19 +84,20 @@ public sealed class ApiServer : IAsyncDisposable
         var v1 = _app.MapGroup("/v1");
         v1.MapGet("/models", list.ListAsync);
         v1.MapGet("/models/{**id}", list.GetAsync);
+        _app.MapGet(MuseProfile.Catalog, list.ListMuseAsync);
         v1.MapGet("/requests", requests.ListAsync);
         v1.MapPost("/requests/{id}/end_thinking", requests.EndThinkingAsync);
-        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckChat : null });
+        v1.MapPost("/chat/completions", chat.HandleAsync).WithMetadata(new MeteredRoute("/v1/chat/completions", "chatcmpl-", "messages", ErrorShape.OpenAi) { MuseCheck = MuseProfile.CheckChat });
         v1.MapPost("/completions", completions.HandleAsync).WithMetadata(new MeteredRoute("/v1/completions", "cmpl-", "prompt", ErrorShape.OpenAi));
         v1.MapPost("/embeddings", embeddings.OpenAiAsync).WithMetadata(new MeteredRoute("/v1/embeddings", "embd-", "input", ErrorShape.OpenAi));
-        v1.MapPost("/responses", responses.HandleAsync).WithMetadata(new MeteredRoute("/v1/responses", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi) { Profile = options.IsMuse ? MuseProfile.CheckResponses : null });
-        v1.MapPost("/responses/input_tokens", responses.CountAsync).WithMetadata(new MeteredRoute("/v1/responses/input_tokens", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi));
+        v1.MapPost("/responses", responses.HandleAsync).WithMetadata(new MeteredRoute("/v1/responses", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi) { MuseCheck = MuseProfile.CheckResponses });
+        v1.MapPost("/responses/input_tokens", responses.CountAsync).WithMetadata(new MeteredRoute("/v1/responses/input_tokens", ResponseItem.ResponsePrefix, "input", ErrorShape.OpenAi) { MuseCheck = MuseProfile.CheckResponses });
         v1.MapGet("/responses/{id}", responses.GetAsync);
         v1.MapDelete("/responses/{id}", responses.DeleteAsync);
         v1.MapGet("/responses/{id}/input_items", responses.ListInputAsync);
         v1.MapPost("/responses/{id}/cancel", responses.CancelAsync);
-        v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic", Profile = options.IsMuse ? MuseProfile.CheckMessages : null });
-        v1.MapPost("/messages/count_tokens", messages.CountAsync).WithMetadata(new MeteredRoute("/v1/messages/count_tokens", "req_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic" });
+        v1.MapPost("/messages", messages.HandleAsync).WithMetadata(new MeteredRoute("/v1/messages", "msg_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic", MuseCheck = MuseProfile.CheckMessages });
+        v1.MapPost("/messages/count_tokens", messages.CountAsync).WithMetadata(new MeteredRoute("/v1/messages/count_tokens", "req_", "messages", AnthropicMessages.Errors) { Dialect = "anthropic", MuseCheck = MuseProfile.CheckMessages });
         var api = _app.MapGroup("/api");
         api.MapGet("/version", OllamaApi.VersionAsync);
         api.MapGet("/tags", ollamaModels.TagsAsync);
@@ -124,6 +127,7 @@ public sealed class ApiServer : IAsyncDisposable
         {
             await _app.StartAsync();
             _upstreams.Start();
+            _retention.Start();
             _address = new Uri(_app.Services.GetRequiredService<IServer>().Features.GetRequiredFeature<IServerAddressesFeature>().Addresses.First());
         }
         catch (IOException error)
@@ -160,6 +164,7 @@ public sealed class ApiServer : IAsyncDisposable
         for (TimeSpan waited = TimeSpan.Zero; _counters.InFlight > 0 && waited < LastWords; waited += Poll)
             await Task.Delay(Poll, CancellationToken.None);
         await _upstreams.DisposeAsync();
+        await _retention.DisposeAsync();
         await _reservations.DisposeAsync();
         await _ledger.DisposeAsync();
         await _app.DisposeAsync();

@@ -60,7 +60,7 @@ internal sealed class ChatChoice : Choice
         _tokens = new TokenBudget(turn.MaxOutput);
         _granted = _tokens.Reserve(turn.MostOf(turn.MaxOutput, 0));
         _spawning = turn.Request.Subagents is null ? null : new SpawningChat(turn, _tokens);
-        Output = new ChatOutput(Index, OutputFilter.Of(turn.Meter, Index));
+        Output = new ChatOutput(Index, OutputFilter.Of(turn.Meter, Index), turn.Meter.Answers);
         Begin(turn.Prompt);
     }
 

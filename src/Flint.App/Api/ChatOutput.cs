@@ -48,7 +48,8 @@ internal readonly record struct TokenScore(int Token, float Logprob, TopLogprob[
 /// <summary>One choice of an answer, from the reader of a model's tokens to the writer of an API: what is not told yet, in order.</summary>
 /// <param name="index">Its index in the answer.</param>
 /// <param name="filter">What it must keep to; null for nothing.</param>
-internal sealed class ChatOutput(int index, OutputFilter? filter)
+/// <param name="log">Is told what is told; null for nothing.</param>
+internal sealed class ChatOutput(int index, OutputFilter? filter, AnswerLog? log = null)
 {
     private readonly List<ChatPart> _parts = [];
     private readonly List<ResponseDelta> _passed = [];
@@ -138,6 +139,7 @@ internal sealed class ChatOutput(int index, OutputFilter? filter)
 
     private void Append(in ResponseDelta delta)
     {
+        log?.Add(index, delta);
         switch (delta.Kind)
         {
             case ResponseDeltaKind.Reasoning:

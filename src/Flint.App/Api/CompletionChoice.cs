@@ -15,6 +15,7 @@ internal sealed class CompletionChoice : Choice
     private readonly Tokenizer _tokenizer;
     private readonly bool _scores;
     private readonly OutputFilter? _filter;
+    private readonly AnswerLog? _log;
     private readonly StringBuilder _text = new();
     private readonly List<ResponseDelta> _passed = [];
     private readonly List<Score> _tokens = [];
@@ -32,7 +33,8 @@ internal sealed class CompletionChoice : Choice
     /// <param name="echo">The prompt as the caller gave it, to be given back first; null for not.</param>
     /// <param name="scores">Whether log-probabilities are asked for.</param>
     /// <param name="filter">What the text must keep to; null for nothing.</param>
-    public CompletionChoice(int index, Sequence sequence, ServedModel model, int[] prompt, CompletionPrompt? echo, bool scores, OutputFilter? filter)
+    /// <param name="log">Is told what is told of it, but the echo; null for nothing.</param>
+    public CompletionChoice(int index, Sequence sequence, ServedModel model, int[] prompt, CompletionPrompt? echo, bool scores, OutputFilter? filter, AnswerLog? log)
         : base(index, sequence)
     {
         _tokenizer = model.Tokenizer;
@@ -40,6 +42,7 @@ internal sealed class CompletionChoice : Choice
         _echo = echo;
         _scores = scores;
         _filter = filter;
+        _log = log;
     }
 
     /// <inheritdoc/>
@@ -92,7 +95,7 @@ internal sealed class CompletionChoice : Choice
 
         if (_filter is null)
         {
-            _text.Append(next.Text);
+            Append(new ResponseDelta(ResponseDeltaKind.Content, next.Text));
             return;
         }
 
@@ -114,8 +117,14 @@ internal sealed class CompletionChoice : Choice
     private void AppendPassed()
     {
         foreach (ResponseDelta delta in _passed)
-            _text.Append(delta.Text);
+            Append(delta);
         _passed.Clear();
+    }
+
+    private void Append(in ResponseDelta delta)
+    {
+        _log?.Add(Index, delta);
+        _text.Append(delta.Text);
     }
 
     // The prompt's scores are complete with the first event, so the echo is made then.

@@ -13,7 +13,7 @@ namespace Flint.App.Api;
 internal abstract class ContemplatingChat(ChatTurn turn, AgentScript script)
 {
     /// <summary>The answer.</summary>
-    public ChatOutput Output { get; } = new(0, OutputFilter.Of(turn.Meter, 0));
+    public ChatOutput Output { get; } = new(0, OutputFilter.Of(turn.Meter, 0), turn.Meter.Answers);
 
     /// <summary>Has the agents think and agree.</summary>
     /// <param name="tell">Told of everything that happens, once it is part of the answer.</param>

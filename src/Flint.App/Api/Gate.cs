@@ -47,9 +47,11 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
                     throw ApiException.Stopping();
             }
 
-            Key? key = context.Request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(context.Request) || AdminApi.IsMeant(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
+            Key? key = IsGuarded(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;
             if (key is not null)
                 context.Features.Set(key); // for what belongs to one key alone
+            if (MuseProfile.Is(key, metering) && MuseProfile.LacksRoute(context))
+                throw NoRoute(context, StatusCodes.Status404NotFound);
             if (route is not null)
             {
                 meter = new RequestMeter(metering, id, route, key, context, start);
@@ -63,7 +65,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
 
             await next(context);
             if (!context.Response.HasStarted && context.Response.StatusCode is StatusCodes.Status404NotFound or StatusCodes.Status405MethodNotAllowed && context.Response.ContentType is null)
-                throw NoRoute(context);
+                throw NoRoute(context, context.Response.StatusCode);
         }
         catch (Exception error) when (context.RequestAborted.IsCancellationRequested || error is OperationCanceledException)
         {
@@ -97,19 +99,20 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
             metering.Log.Fail("request_failed", $"{context.Request.Method} {context.Request.Path}: {ApiException.Describe(error)}", id);
         if (failure.Code == "server_stopping" && !context.Response.HasStarted)
             context.Response.Headers.Connection = "close"; // the next request finds another server
+        ApiException told = MuseProfile.Is(context.Features.Get<Key>(), metering) ? MuseProfile.Spell(failure) : failure;
         if (meter is not null)
-            await SettleQuietlyAsync(meter, failure.Status, failure.Code ?? failure.Type);
+            await SettleQuietlyAsync(meter, told.Status, failure.Code ?? failure.Type);
         try
         {
             if (!context.Response.HasStarted)
             {
-                await ApiJson.AnswerErrorAsync(context, failure, shape, meter?.Id);
+                await ApiJson.AnswerErrorAsync(context, told, shape, meter?.Id);
                 return;
             }
 
             // Headers are out: the stream says what happened, and ends without the mark of a complete one.
             using var stream = new EventStream(context, shape.Form, begun: true);
-            stream.Write(shape.Event, (failure, meter?.Id), shape.Write);
+            stream.Write(shape.Event, (told, meter?.Id), shape.Write);
             await stream.FlushAsync();
         }
         catch (Exception unsent) when (unsent is OperationCanceledException or IOException)
@@ -130,6 +133,9 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
             meter.Log.Fail("not_recorded", unrecorded.Message, meter.Id);
         }
     }
+
+    private static bool IsGuarded(HttpRequest request) =>
+        request.Path.StartsWithSegments("/v1") || OllamaApi.IsMeant(request) || AdminApi.IsMeant(request) || request.Path.StartsWithSegments(MuseProfile.Catalog);
 
     private Key? Admit(HttpRequest request, string path)
     {
@@ -198,7 +204,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
     private static string Mask(string secret) =>
         secret.Length <= 12 ? "***" : $"{secret[..4].Replace('\n', ' ')}***{secret[^4..]}";
 
-    private static ApiException NoRoute(HttpContext context) => context.Response.StatusCode == StatusCodes.Status404NotFound
+    private static ApiException NoRoute(HttpContext context, int status) => status == StatusCodes.Status404NotFound
         ? ApiException.Request(StatusCodes.Status404NotFound, "unknown_url", $"Unknown request URL: {context.Request.Method} {ApiException.Shorten(context.Request.Path)}.")
         : ApiException.Request(StatusCodes.Status405MethodNotAllowed, "method_not_supported", $"Not allowed to {context.Request.Method} on {ApiException.Shorten(context.Request.Path)}.");
 }

@@ -18,6 +18,6 @@ internal sealed record MeteredRoute(string Path, string IdPrefix, string PromptP
         _ => Path.EndsWith("_tokens", StringComparison.Ordinal) ? "count_tokens" : "chat",
     };
 
-    /// <summary>Refuses what the server's profile refuses; null where it has none.</summary>
-    public Action<JsonFields>? Profile { get; init; }
+    /// <summary>Refuses what Meta's Model API refuses on this route; null where it has no such route.</summary>
+    public Action<JsonFields>? MuseCheck { get; init; }
 }

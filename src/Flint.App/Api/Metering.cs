@@ -15,6 +15,8 @@ namespace Flint.App.Api;
 /// <param name="Log">Is told of each, and of faults.</param>
 /// <param name="Time">The clock.</param>
 /// <param name="Checkers">The commands that code of agents can be put to, by name.</param>
+/// <param name="Prompts">The texts of requests and answers that keys have kept.</param>
+/// <param name="IsMuse">Whether the profile of keys that name none refuses what Meta's Model API refuses.</param>
 internal sealed record Metering(
     Ledger Ledger, Reservations Reservations, ApiCounters Counters, Policies Policies, Classifier Classifier, Telemetry Telemetry, ServerLog Log, TimeProvider Time,
-    IReadOnlyDictionary<string, CodeChecker> Checkers);
+    IReadOnlyDictionary<string, CodeChecker> Checkers, Prompts Prompts, bool IsMuse);

@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Http;
 
 namespace Flint.App.Api;
 
-/// <summary><c>GET /v1/models</c> and <c>GET /v1/models/{id}</c>; and the way from a name to a model for the other routes.</summary>
+/// <summary><c>GET /v1/models</c>, <c>GET /v1/models/{id}</c> and <c>GET /muse-code/models</c>; and the way from a name to a model for the other routes.</summary>
 internal sealed class Models(IReadOnlyList<ServedModel> served, UpstreamModels upstreams)
 {
     /// <summary>What requests may name: every model of this server's own, itself and with each of its adapters, and those of upstreams.</summary>
@@ -78,6 +78,68 @@ internal sealed class Models(IReadOnlyList<ServedModel> served, UpstreamModels u
     {
         string name = (string?)context.Request.RouteValues["id"] ?? "";
         return ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Find(context, name), AnthropicMessages.IsMeant(context.Request) ? AnthropicMessages.WriteModel : Write);
+    }
+
+    /// <summary>Lists the models that the key may use as Muse Code reads them: what it is not told of a model it hides.</summary>
+    public Task ListMuseAsync(HttpContext context) => ApiJson.AnswerAsync(context, StatusCodes.Status200OK, Of(context), static (writer, models) =>
+    {
+        writer.WriteStartObject();
+        writer.WriteString("object"u8, "list"u8);
+        writer.WriteStartArray("data"u8);
+        foreach (NamedModel model in models)
+            WriteMuse(writer, model);
+        writer.WriteEndArray();
+        writer.WriteEndObject();
+    });
+
+    private static void WriteMuse(Utf8JsonWriter writer, NamedModel model)
+    {
+        var upstream = model as UpstreamModel;
+        bool reasons = (model as ModelVariant)?.Model.Dialect.MayReason ?? upstream!.Options.Reasoning != UpstreamReasoning.None;
+        int? context = model.ContextLength;
+        writer.WriteStartObject();
+        writer.WriteString("id"u8, model.Name);
+        writer.WriteString("object"u8, "model"u8);
+        writer.WriteNumber("created"u8, model.Created.ToUnixTimeSeconds());
+        writer.WriteString("owned_by"u8, upstream is null ? "flint"u8 : "upstream"u8);
+        writer.WriteStartObject("metadata"u8);
+        writer.WriteStartObject("muse-code"u8);
+        writer.WriteString("name"u8, model.Name);
+        writer.WriteString("release_date"u8, model.Created.UtcDateTime.ToString("yyyy-MM-dd"));
+        writer.WriteBoolean("is_hidden"u8, false);
+        writer.WriteBoolean("attachment"u8, false);
+        writer.WriteBoolean("reasoning"u8, reasons);
+        writer.WriteBoolean("temperature"u8, true);
+        writer.WriteBoolean("tool_call"u8, true);
+        writer.WriteStartObject("modalities"u8);
+        foreach (string way in (string[])["input", "output"])
+        {
+            writer.WriteStartArray(way);
+            writer.WriteStringValue("text"u8);
+            writer.WriteEndArray();
+        }
+
+        writer.WriteEndObject();
+        if (context is int length)
+        {
+            writer.WriteStartObject("limit"u8);
+            writer.WriteNumber("context"u8, length);
+            writer.WriteNumber("output"u8, Math.Min(length, upstream?.Options.MaxOutput ?? length));
+            writer.WriteEndObject();
+        }
+
+        writer.WriteStartObject("variants"u8);
+        foreach (string effort in reasons ? MuseProfile.Efforts : [])
+        {
+            writer.WriteStartObject(effort);
+            writer.WriteString("reasoningEffort"u8, effort);
+            writer.WriteEndObject();
+        }
+
+        writer.WriteEndObject();
+        writer.WriteEndObject();
+        writer.WriteEndObject();
+        writer.WriteEndObject();
     }
 
     private static void Write(Utf8JsonWriter writer, NamedModel model)

@@ -70,7 +70,7 @@ internal sealed class OpenAiCompletions(Models models)
             });
             meter.Add(first.Samples);
             foreach (Sequence sample in first.Samples)
-                choices.Add(new CompletionChoice(choices.Count, sample, model, ids, request.Echo ? prompt : null, scores, OutputFilter.Of(meter, choices.Count)));
+                choices.Add(new CompletionChoice(choices.Count, sample, model, ids, request.Echo ? prompt : null, scores, OutputFilter.Of(meter, choices.Count), meter.Answers));
         }
     }
 

@@ -112,11 +112,12 @@ internal sealed class OpenAiResponses(Models models, Responses stored, Backgroun
     {
         bool isCancelled = error is OperationCanceledException;
         var failure = ApiException.From(error, "input");
+        ApiException told = turn.Meter.Spell(failure);
         if (!isCancelled && failure.Status >= StatusCodes.Status500InternalServerError && failure.Code != "server_stopping")
             turn.Meter.Log.Fail("request_failed", $"The response failed: {ApiException.Describe(error)}", turn.Meter.Id);
-        await Gate.SettleQuietlyAsync(turn.Meter, isCancelled ? Gate.ClientClosedRequest : failure.Status, isCancelled ? "cancelled" : failure.Code ?? failure.Type);
+        await Gate.SettleQuietlyAsync(turn.Meter, isCancelled ? Gate.ClientClosedRequest : told.Status, isCancelled ? "cancelled" : failure.Code ?? failure.Type);
         using var stream = new EventStream(context, begun: true);
-        teller.Fail(stream, isCancelled ? null : failure);
+        teller.Fail(stream, isCancelled ? null : told);
         await stream.FlushAsync();
     }
 

@@ -48,6 +48,7 @@ internal static class OpenApiRoutes
         new("POST", "/v1/responses/{id}/cancel", OpenAi, "Ends a response in the background.", null, "Response"),
         new("GET", "/v1/models", OpenAi, "Lists the models; with the header anthropic-version in that API's shape.", null, "ModelList"),
         new("GET", "/v1/models/{id}", OpenAi, "Describes a model.", null, "Model"),
+        new("GET", MuseProfile.Catalog, OpenAi, "Lists the models as Muse Code reads them.", null, "MuseModelList"),
         new("GET", "/v1/requests", Flint, "Lists the key's requests that are being answered.", null, "RequestList"),
         new("POST", "/v1/requests/{id}/end_thinking", Flint, "Has a model that is thinking answer from what it has.", null, "EndedThinking"),
         new("POST", "/v1/messages", Anthropic, "Answers a conversation.", "MessageRequest", "Message") { Stream = Events },
@@ -77,6 +78,9 @@ internal static class OpenApiRoutes
         new("GET", Keys + "/{key}", Admin, "A key, its secrets' beginnings, and its limits.", null, "Key"),
         new("PUT", Keys + "/{key}/limits", Admin, "Sets limits of a key.", "LimitsRequest", "LimitStates"),
         new("PUT", Keys + "/{key}/policy", Admin, "Gives a key a policy, or the server's default.", "PolicyRequest", "Key"),
+        new("PUT", Keys + "/{key}/profile", Admin, "Gives a key a profile, or the server's.", "ProfileRequest", "Key"),
+        new("PUT", Keys + "/{key}/prompts", Admin, "Has texts of a key's requests and answers kept, or no longer.", "PromptLogging", "Key"),
+        new("DELETE", Keys + "/{key}/prompts", Admin, "Deletes the texts and responses kept of a key.", null, "DeletedTexts"),
         new("POST", Keys + "/{key}/rotate", Admin, "Gives a key another secret, told once; the old ones work on for a while.", "RotateRequest", "MadeKey"),
         new("POST", Keys + "/{key}/disable", Admin, "Switches a key off.", null, "Key"),
         new("POST", Keys + "/{key}/enable", Admin, "Switches a key on again.", null, "Key"),
@@ -88,6 +92,8 @@ internal static class OpenApiRoutes
         {
             Query = ["by 'key'|'project'|'organization'", "since string", "key string", "project string", "organization string", "records integer"],
         },
+        new("GET", "/admin/v1/prompts", Admin, "The newest of the texts that are kept, oldest first.", null, "PromptList") { Query = ["key string", "user string", "since string", "limit integer"] },
+        new("DELETE", "/admin/v1/users/{user}", Admin, "Deletes the texts and responses kept of a person.", null, "DeletedTexts"),
         new("GET", "/admin/v1/audit/head", Admin, "The present state of the records, to be noted elsewhere.", null, "AuditHead"),
         new("POST", "/admin/v1/audit/verify", Admin, "Whether the records are as they were written.", "AuditRequest", "AuditResult"),
     ];

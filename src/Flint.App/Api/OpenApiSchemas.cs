@@ -40,6 +40,7 @@ internal static class OpenApiSchemas
     public static readonly IReadOnlySet<string> Closed = new HashSet<string>
     {
         "MessageRequest", "CountRequest", "NameRequest", "LimitsRequest", "KeyRequest", "KeyScopes", "PolicyRequest", "RotateRequest", "PriceRequest", "AuditRequest",
+        "ProfileRequest", "PromptLogging",
     };
 
     /// <summary>The schemas, by name.</summary>
@@ -112,6 +113,8 @@ internal static class OpenApiSchemas
         ["ItemList"] = ["object! 'list'", "data! [{any}]", "first_id! string|null", "last_id! string|null", "has_more! boolean"],
         ["ModelList"] = ["object! 'list'", "data! [Model]"],
         ["Model"] = ["id! string", "object! 'model'", "created! integer", "owned_by! string", "max_model_len! integer", "parent string"],
+        ["MuseModelList"] = ["object! 'list'", "data! [MuseModel]"],
+        ["MuseModel"] = ["id! string", "object! 'model'", "created! integer", "owned_by! string", "metadata! {any}"],
         ["RequestList"] = ["object! 'list'", "data! [RunningRequest]"],
         ["RunningRequest"] = ["id! string", "object! 'request'", "endpoint! string", "created! integer"],
         ["EndedThinking"] = ["id! string", "object! 'request'", "ends_thinking! boolean"],
@@ -161,13 +164,22 @@ internal static class OpenApiSchemas
         ["LimitStates"] = ["limits! {LimitState}"],
         ["LimitState"] = ["limit! number|null", "used! number|null", "reserved! number|null"],
         ["KeyRequest"] = ["name! string", "project string|null", "expires string|null", "scopes KeyScopes|null"],
-        ["KeyScopes"] = ["models [string]|null", "routes [string]|null", "modes [string]|null", "tools boolean|null", "addresses [string]|null", "policy string|null"],
-        ["Scopes"] = ["models! [string]", "routes! [string]", "modes! [string]", "addresses! [string]", "tools! boolean", "policy! string|null", "admin! boolean"],
+        ["KeyScopes"] = ["models [string]|null", "routes [string]|null", "modes [string]|null", "tools boolean|null", "addresses [string]|null", "policy string|null", "profile 'open'|'muse'", "prompts PromptLogging|null"],
+        ["Scopes"] = ["models! [string]", "routes! [string]", "modes! [string]", "addresses! [string]", "tools! boolean", "policy! string|null", "profile! string|null", "prompts! {any}|null", "admin! boolean"],
         ["Key"] = [.. KeyFields, "secrets [Secret]", "limits {LimitState}"],
         ["MadeKey"] = [.. KeyFields, "secret! string"],
         ["Secret"] = ["prefix! string", "created! string", "expires! string|null"],
         ["KeyList"] = ["object! 'list'", "data! [Key]"],
         ["PolicyRequest"] = ["policy string|null"],
+        ["ProfileRequest"] = ["profile string|null"],
+        ["PromptLogging"] = ["form 'off'|'hashed'|'redacted'|'full'", "days integer|null"],
+        ["KeptPrompt"] =
+        [
+            "request_id! string", "created! string", "expires! string", "key! string", "project! string", "organization! string", "endpoint! string", "model! string", "form! 'hashed'|'redacted'|'full'",
+            "input! any", "output! any",
+        ],
+        ["PromptList"] = ["object! 'list'", "data! [KeptPrompt]"],
+        ["DeletedTexts"] = ["prompts! integer", "responses! integer"],
         ["RotateRequest"] = ["overlap_seconds integer|null"],
         ["PriceRequest"] = ["input! number|string", "cached number|string|null", "output! number|string"],
         ["Price"] = ["model! string", "input! number", "cached! number", "output! number"],

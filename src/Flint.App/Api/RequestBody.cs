@@ -12,7 +12,7 @@ internal static class RequestBody
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = ApiLimits.MaxJsonDepth };
 
     /// <summary>The body as a JSON object; the caller disposes the document.</summary>
-    /// <exception cref="ApiException">It is too large, not UTF-8, not JSON, too deep, or not an object, or refused by the server's profile.</exception>
+    /// <exception cref="ApiException">It is too large, not UTF-8, not JSON, too deep, or not an object, or refused by the profile of the key.</exception>
     public static async Task<JsonDocument> ReadAsync(HttpRequest request, CancellationToken cancellation)
     {
         if (request.ContentLength > ApiLimits.MaxBodyBytes)
@@ -35,7 +35,7 @@ internal static class RequestBody
         JsonDocument document = Parse(body);
         try
         {
-            request.HttpContext.GetEndpoint()?.Metadata.GetMetadata<MeteredRoute>()?.Profile?.Invoke(new JsonFields(document.RootElement, ""));
+            request.HttpContext.Features.Get<RequestMeter>()?.Take(new JsonFields(document.RootElement, ""));
             return document;
         }
         catch

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using Flint.App.Accounts;
 using Flint.App.Operations;
 using Flint.App.Policy;
@@ -32,6 +33,8 @@ internal sealed class RequestMeter
     private readonly List<string> _decisions = [];
     private readonly PolicyRules? _rules;
     private readonly bool _hasRules;
+    private readonly PromptLogging? _logging; // of the key's texts
+    private string? _user, _input;
     private readonly CancellationToken _left; // the caller has
     private IReadOnlyList<InputText>? _unjudged;
     private readonly TimeSpan _entry;
@@ -67,6 +70,8 @@ internal sealed class RequestMeter
             KeyId = key?.Id, ProjectId = key?.ProjectId, OrganizationId = key?.OrganizationId,
         };
         Share = new EngineShare(key?.Id ?? 0);
+        _logging = key?.Scopes.Prompts;
+        Answers = _logging is null ? null : new AnswerLog();
         _entry = Stopwatch.GetElapsedTime(start);
     }
 
@@ -86,6 +91,33 @@ internal sealed class RequestMeter
     /// <exception cref="ApiException">There is none of that name.</exception>
     public CodeChecker Checker(string name) => _metering.Checkers.GetValueOrDefault(name)
         ?? throw ApiException.Invalid("contemplation.checker", "unknown_checker", $"Invalid 'contemplation.checker': this server has no checker '{ApiException.Shorten(name)}'.");
+
+    /// <summary>Is told what the caller is told, where the key has that kept; null where it has not.</summary>
+    public AnswerLog? Answers { get; }
+
+    /// <summary>The digest of whom the caller named as the person behind the request; null where it named nobody.</summary>
+    /// <exception cref="FlintException">Machine: the store cannot be read now.</exception>
+    public string? Person => _user is string user ? _metering.Prompts.Digest(user) : null;
+
+    /// <summary>Takes the body: has the key's profile refuse it, and keeps what is to be kept of it.</summary>
+    /// <exception cref="ApiException">The profile refuses it.</exception>
+    public void Take(JsonFields body)
+    {
+        if (_logging is not null)
+            _input = body.Element.GetRawText();
+        _user = UserOf(body, "safety_identifier") ?? UserOf(body, "user");
+        if (_user is null && body.TryGet("metadata", out JsonElement metadata) && metadata.ValueKind == JsonValueKind.Object)
+            _user = UserOf(new JsonFields(metadata, "metadata"), "user_id");
+        if (MuseProfile.Is(_key, _metering))
+            _route.MuseCheck?.Invoke(body);
+
+        // Of a wrong type it is the route's to refuse.
+        static string? UserOf(JsonFields fields, string name) =>
+            fields.TryGet(name, out JsonElement value) && value.ValueKind == JsonValueKind.String && JsonFields.Text(value, fields.PathOf(name)) is { Length: > 0 } user ? user : null;
+    }
+
+    /// <summary>A failure in the words of the key's profile.</summary>
+    public ApiException Spell(ApiException failure) => MuseProfile.Is(_key, _metering) ? MuseProfile.Spell(failure) : failure;
 
     /// <summary>The clock.</summary>
     public TimeProvider Time => _metering.Time;
@@ -317,12 +349,43 @@ internal sealed class RequestMeter
                 _record.FirstTokenMs = _submittedMs + first.TotalMilliseconds;
         }
 
+        FlintException? unkept = KeepTexts();
         _record.TotalMs = Stopwatch.GetElapsedTime(_start).TotalMilliseconds;
         _metering.Counters.Count(_record);
         _metering.Log.Request(_record);
         _metering.Telemetry.End(_span, _route.Operation, _record);
         await _metering.Ledger.RecordAsync(_record, _reservation);
         _metering.Telemetry.Account(_entry, _reserving, Stopwatch.GetElapsedTime(begun));
+        if (unkept is not null)
+            throw unkept;
+    }
+
+    // A key whose texts are to be kept is not served where they cannot be.
+    private FlintException? KeepTexts()
+    {
+        if (_logging is not { } logging || _key is null || _input is null)
+            return null;
+        try
+        {
+            string answers = Answers!.ToJson();
+            (string input, string output) = logging.Form switch
+            {
+                PromptLogging.Hashed => (_metering.Prompts.Digest(_input), _metering.Prompts.Digest(answers)),
+                PromptLogging.Redacted => (_metering.Policies.Redactor.RedactJson(_input), _metering.Policies.Redactor.RedactJson(answers)),
+                _ => (_input, answers),
+            };
+            _metering.Prompts.Save(new KeptPrompt
+            {
+                RequestId = Id, KeyId = _key.Id, Person = Person, Created = _record.Started, Expires = _record.Started + (long)TimeSpan.FromDays(logging.Days).TotalMilliseconds,
+                Endpoint = _record.Endpoint, Model = _record.Model, Form = logging.Form, Input = input, Output = output,
+            });
+            return null;
+        }
+        catch (FlintException fault)
+        {
+            (_record.Status, _record.Finish) = (StatusCodes.Status503ServiceUnavailable, fault.Code);
+            return fault;
+        }
     }
 
     private UpstreamAnswer[] Upstreams

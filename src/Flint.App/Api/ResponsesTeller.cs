@@ -230,7 +230,7 @@ internal sealed class ResponsesTeller(ChatTurn turn, ResponsesRequest request, R
     private void Keep()
     {
         if (request.IsKept)
-            stored.Save(new StoredResponse(Turn.Meter.Id, key, Turn.Meter.Created * 1000, request.Previous, _response.ToJson(), request.Input));
+            stored.Save(new StoredResponse(Turn.Meter.Id, key, Turn.Meter.Created * 1000, request.Previous, _response.ToJson(), request.Input) { Person = Turn.Meter.Person });
     }
 
     private void TellResponse(EventStream stream, string type) => Event(stream, type, writer =>

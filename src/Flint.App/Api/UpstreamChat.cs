@@ -121,7 +121,7 @@ internal sealed class UpstreamChat
     {
         private bool _hasContent;
 
-        public ChatOutput Output { get; } = new(index, OutputFilter.Of(turn.Meter, index));
+        public ChatOutput Output { get; } = new(index, OutputFilter.Of(turn.Meter, index), turn.Meter.Answers);
 
         /// <summary>Whether its upstream was left before it had ended.</summary>
         public bool IsCut { get; private set; }

@@ -20,6 +20,8 @@ internal static class Keys
         CreateDisable("disable", "Switch a key off, in running servers too.", disabled: true),
         CreateDisable("enable", "Switch a key on again.", disabled: false),
         CreatePolicy(),
+        CreateProfile(),
+        CreatePrompts(),
     };
 
     private static Command CreateCreate()
@@ -33,15 +35,19 @@ internal static class Keys
         Option<string?> addresses = List("--addresses", "Networks its requests may come from, such as 10.0.0.0/8 or 2001:db8::/32. Default: all.");
         var noTools = new Option<bool>("--no-tools") { Description = "Whether its requests may not offer tools." };
         var policy = new Option<string?>("--policy") { HelpName = "NAME", Description = "Policy that its requests and answers must keep to, as the server's flint.yaml names it (default: the server's default)." };
+        var profile = new Option<string?>("--profile") { HelpName = "NAME", Description = $"{string.Join(" or ", KeyScopes.Profiles)}: muse refuses what Meta's Model API refuses (default: the server's profile)." };
+        var prompts = new Option<string?>("--prompts") { HelpName = "FORM", Description = $"How texts of its requests and answers are kept: {string.Join(", ", PromptLogging.Forms)} (default: {PromptLogging.Off})." };
+        var days = new Option<int?>("--prompt-days") { HelpName = "N", Description = $"How many days they are kept (default: {PromptLogging.UsualDays})." };
         var admin = new Option<bool>("--admin") { Description = "Make a key for the admin API, which opens that and nothing else. Only --expires, --routes and --addresses go with it." };
         Option<string?> data = DataOption.Create();
-        var command = new Command("create", "Make a key. It is printed once, alone on standard output, and cannot be shown again.") { name, project, expires, models, routes, modes, addresses, noTools, policy, admin, data };
+        var command = new Command("create", "Make a key. It is printed once, alone on standard output, and cannot be shown again.") { name, project, expires, models, routes, modes, addresses, noTools, policy, profile, prompts, days, admin, data };
         command.SetAction(parsed =>
         {
             Store store = DataOption.Open(parsed, data);
             var scopes = new KeyScopes
             {
                 Models = Entries(parsed, models), Routes = Entries(parsed, routes), Modes = Entries(parsed, modes), Addresses = Entries(parsed, addresses), Tools = !parsed.GetValue(noTools), Policy = parsed.GetValue(policy), Admin = parsed.GetValue(admin),
+                Profile = parsed.GetValue(profile), Prompts = PromptLogging.Of(parsed.GetValue(prompts), parsed.GetValue(days)),
             };
             if (scopes.Modes.FirstOrDefault(mode => ModePlan.Find(mode) is null) is { } unknown)
                 throw FlintException.Caller("invalid_mode", $"--modes takes {string.Join(", ", ModePlan.Names)}, not '{unknown}'.");
@@ -171,6 +177,41 @@ internal static class Keys
         return command;
     }
 
+    private static Command CreateProfile()
+    {
+        const string none = "none";
+        Argument<string> handle = Handle();
+        var profile = new Argument<string>("PROFILE") { Description = $"{string.Join(" or ", KeyScopes.Profiles)}, or '{none}' for the server's." };
+        Option<string?> data = DataOption.Create();
+        var command = new Command("profile", "Give a key another profile, in running servers too.") { handle, profile, data };
+        command.SetAction(parsed =>
+        {
+            string name = parsed.GetValue(profile)!;
+            Key key = Open(DataOption.Open(parsed, data)).SetProfile(Named(parsed.GetValue(handle)!), name == none ? null : name);
+            Console.Out.WriteLine($"Key '{key.Name}' ({key.Prefix}…) has {(key.Scopes.Profile is string given ? $"the profile '{given}'" : "the server's profile")}.");
+            return 0;
+        });
+        return command;
+    }
+
+    private static Command CreatePrompts()
+    {
+        Argument<string> handle = Handle();
+        var form = new Argument<string>("FORM") { Description = $"One of {string.Join(", ", PromptLogging.Forms)}." };
+        var days = new Option<int?>("--days") { HelpName = "N", Description = $"How many days texts are kept (default: {PromptLogging.UsualDays})." };
+        Option<string?> data = DataOption.Create();
+        var command = new Command("prompts", "Have texts of a key's requests and answers kept from now on, or no longer, in running servers too.") { handle, form, days, data };
+        command.SetAction(parsed =>
+        {
+            Key key = Open(DataOption.Open(parsed, data)).SetPrompts(Named(parsed.GetValue(handle)!), PromptLogging.Of(parsed.GetValue(form), parsed.GetValue(days)));
+            Console.Out.WriteLine($"Texts of the key '{key.Name}' ({key.Prefix}…) are kept {Kept(key)}.");
+            return 0;
+        });
+        return command;
+    }
+
+    private static string Kept(Key key) => key.Scopes.Prompts is { } prompts ? $"{prompts.Form}, for {prompts.Days} days" : "not at all";
+
     private static Accounts.Keys Open(Store store) => new(store, TimeProvider.System);
 
     private static Argument<string> Handle() => new("KEY") { Description = "Its name, ORGANISATION/PROJECT/NAME, or its first characters as flint keys list shows them." };
@@ -201,6 +242,8 @@ internal static class Keys
             Console.Out.WriteLine("opens the admin API alone");
         Console.Out.WriteLine($"tools: {(key.Scopes.Tools ? "yes" : "no")}");
         Console.Out.WriteLine($"policy: {key.Scopes.Policy ?? "the server's default"}");
+        Console.Out.WriteLine($"profile: {key.Scopes.Profile ?? "the server's"}");
+        Console.Out.WriteLine($"texts kept: {Kept(key)}");
         Console.Out.WriteLine();
         LimitOptions.Show(store, new Owner(OwnerKind.Key, key.Id));
     }

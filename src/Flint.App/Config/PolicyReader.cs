@@ -18,7 +18,7 @@ internal static class PolicyReader
     /// <summary>Most bytes of a file of words.</summary>
     public const int MaxWordFile = 16 << 20;
 
-    /// <summary>Reads the keys <c>policies</c> and <c>default_policy</c>.</summary>
+    /// <summary>Reads the keys <c>policies</c>, <c>default_policy</c> and <c>redaction</c>.</summary>
     /// <param name="root">The configuration.</param>
     /// <param name="at">Where a path is that the configuration names.</param>
     public static PolicyTable Read(YamlSection root, Func<string, string> at)
@@ -32,7 +32,17 @@ internal static class PolicyReader
         string? standard = root.Text("default_policy");
         if (standard is not null && !named.ContainsKey(standard))
             root.Report("default_policy", $"default_policy is '{standard}'; expected the name of a policy");
-        return new PolicyTable(named, standard);
+        return new PolicyTable(named, standard) { Redactor = ReadRedactor(root) };
+    }
+
+    // What is struck out of texts that keys have kept redacted.
+    private static Redactor ReadRedactor(YamlSection root)
+    {
+        if (root.Section("redaction") is not { } section)
+            return Redactor.Usual;
+        IReadOnlyList<string> kinds = section.Texts("detect") ?? Redactor.Kinds, fields = section.Texts("fields") ?? Redactor.UsualFields;
+        IReadOnlyList<(string, string)> patterns = section.Section("patterns")?.Entries() ?? [];
+        return root.Make("redaction", () => new Redactor(kinds, fields, patterns)) ?? Redactor.Usual;
     }
 
     private static PolicyRules ReadPolicy(string name, YamlSection section, Func<string, string> at)

@@ -36,6 +36,9 @@ internal sealed record PolicyTable(IReadOnlyDictionary<string, PolicyRules> Name
 {
     /// <summary>No policies.</summary>
     public static readonly PolicyTable Empty = new(new Dictionary<string, PolicyRules>(), null);
+
+    /// <summary>What is struck out of texts that keys have kept redacted.</summary>
+    public Redactor Redactor { get; init; } = Redactor.Usual;
 }
 
 /// <summary>The policies in force, which may be replaced while a server runs; a request keeps those it began with.</summary>
@@ -45,6 +48,9 @@ public sealed class Policies
 
     /// <summary>Puts other policies into force.</summary>
     internal void Replace(PolicyTable table) => _table = table;
+
+    /// <summary>What is struck out of texts that keys have kept redacted.</summary>
+    internal Redactor Redactor => _table.Redactor;
 
     /// <summary>A policy.</summary>
     /// <param name="name">As a key names it; null for the default.</param>
