@@ -11,6 +11,14 @@ internal sealed class AnswerLog
     private readonly Lock _gate = new();
     private readonly SortedDictionary<int, Told> _choices = [];
 
+    /// <summary>Takes note of a choice, of which nothing may be told in the end.</summary>
+    public AnswerLog Begin(int choice)
+    {
+        lock (_gate)
+            _choices.TryAdd(choice, new Told());
+        return this;
+    }
+
     /// <summary>Takes what is told of a choice.</summary>
     public void Add(int choice, in ResponseDelta delta)
     {

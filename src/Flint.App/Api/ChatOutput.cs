@@ -51,6 +51,7 @@ internal readonly record struct TokenScore(int Token, float Logprob, TopLogprob[
 /// <param name="log">Is told what is told; null for nothing.</param>
 internal sealed class ChatOutput(int index, OutputFilter? filter, AnswerLog? log = null)
 {
+    private readonly AnswerLog? _log = log?.Begin(index);
     private readonly List<ChatPart> _parts = [];
     private readonly List<ResponseDelta> _passed = [];
 
@@ -139,7 +140,7 @@ internal sealed class ChatOutput(int index, OutputFilter? filter, AnswerLog? log
 
     private void Append(in ResponseDelta delta)
     {
-        log?.Add(index, delta);
+        _log?.Add(index, delta);
         switch (delta.Kind)
         {
             case ResponseDeltaKind.Reasoning:

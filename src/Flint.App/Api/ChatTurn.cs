@@ -82,7 +82,7 @@ internal abstract class ChatTurn
 
     // Of a request that says nothing of thinking.
     private static ReasoningMode? PolicyMode(ChatRequest request, RequestMeter meter) =>
-        request.Effort is null && request.ThinkingBudget is null ? ModePlan.Find(meter.Rules?.Mode) : null;
+        request.Effort is null && request.ThinkingBudget is null && request.Conversation.RawPrompt is null ? ModePlan.Find(meter.Rules?.Mode) : null;
 
     /// <summary>An id for a call.</summary>
     public string NewCallId(int index) => Request.CallPrefix + RandomNumberGenerator.GetHexString(24, lowercase: true);

@@ -23,6 +23,9 @@ internal sealed class CompletionChoice : Choice
     private readonly int[] _prompt;
     private Detokenizer? _offsets;
     private int _offset;
+    private int _echoed; // characters of the prompt that are not told yet
+    private double _logprobs; // of all tokens together
+    private int _scored;
     private bool _begun;
 
     /// <summary>Begins a choice.</summary>
@@ -42,17 +45,25 @@ internal sealed class CompletionChoice : Choice
         _echo = echo;
         _scores = scores;
         _filter = filter;
-        _log = log;
+        _log = log?.Begin(index);
     }
 
     /// <inheritdoc/>
     public override bool HasNews => _text.Length > 0 || _tokens.Count > 0;
 
+    /// <summary>The mean log-probability of its tokens, where these have one; of none the lowest.</summary>
+    public double MeanLogprob => _scored == 0 ? double.NegativeInfinity : _logprobs / _scored;
+
+    /// <summary>What it has written that is not told yet, without the prompt.</summary>
+    public string Written => _text.ToString(_echoed, _text.Length - _echoed);
+
     /// <summary>Writes the choice's object with all news, which are then told.</summary>
-    public void Write(Utf8JsonWriter writer)
+    /// <param name="writer">Where to.</param>
+    /// <param name="index">Its index in the answer.</param>
+    public void Write(Utf8JsonWriter writer, int index)
     {
         writer.WriteStartObject();
-        writer.WriteNumber("index"u8, Index);
+        writer.WriteNumber("index"u8, index);
         writer.WriteString("text"u8, _text.ToString());
         if (_scores)
             WriteScores(writer);
@@ -61,6 +72,7 @@ internal sealed class CompletionChoice : Choice
         writer.WriteString("finish_reason"u8, FinishReason);
         writer.WriteEndObject();
         _text.Clear();
+        _echoed = 0;
         _tokens.Clear();
     }
 
@@ -86,6 +98,12 @@ internal sealed class CompletionChoice : Choice
         if (IsComplete)
             return;
         Begin();
+        if (next.Kind == TokenEventKind.Token && float.IsFinite(next.Logprob))
+        {
+            _logprobs += next.Logprob;
+            _scored++;
+        }
+
         if (next.Kind == TokenEventKind.Token && _scores)
         {
             _offsets ??= new Detokenizer(_tokenizer, showSpecial: false, previous: _prompt[^1]);
@@ -136,6 +154,7 @@ internal sealed class CompletionChoice : Choice
         if (_echo is not CompletionPrompt echo)
             return;
         _text.Append(echo.Text ?? _tokenizer.Decode(_prompt));
+        _echoed = _text.Length;
         if (_scores && !IsLate) // else the prompt may not be computed
             ScorePrompt(echo);
         _offset = _text.Length;

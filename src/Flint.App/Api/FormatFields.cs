@@ -8,6 +8,12 @@ namespace Flint.App.Api;
 /// <param name="Path">The field that asks for it.</param>
 internal sealed record FormatFields(ResponseFormat Format, string Path)
 {
+    /// <summary>What the caller calls the schema; null for nothing.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>Whether the caller says that the answer must be of the schema; null where it says nothing. Here it is either way.</summary>
+    public bool? IsStrict { get; init; }
+
     /// <summary>The field of this server's own that has a grammar.</summary>
     public const string GrammarName = "grammar";
 
@@ -65,9 +71,9 @@ internal sealed record FormatFields(ResponseFormat Format, string Path)
         if (holder.Text("name") is { } name && (name.Length is 0 or > MaxName || name.Any(c => !char.IsAsciiLetterOrDigit(c) && c is not ('_' or '-'))))
             throw ApiException.Invalid(holder.PathOf("name"), "invalid_value", $"Invalid '{holder.PathOf("name")}': a name has 1 to {MaxName} letters, digits, dashes and underscores.");
         holder.Text("description");
-        holder.Flag("strict"); // an answer is held to the schema either way
+        bool? strict = holder.Flag("strict");
         JsonFields schema = holder.Object("schema") ?? throw ApiException.Missing(holder.PathOf("schema"));
-        return OfSchema(schema);
+        return OfSchema(schema) with { Name = holder.Text("name"), IsStrict = strict };
     }
 
     private static FormatFields OfSchema(JsonFields schema)

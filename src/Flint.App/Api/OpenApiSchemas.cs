@@ -105,7 +105,7 @@ internal static class OpenApiSchemas
             "id! string", "object! 'response'", "created_at! integer", "completed_at! integer|null", "status! 'queued'|'in_progress'|'completed'|'incomplete'|'failed'|'cancelled'", "model! string",
             "output! [{any}]", "error! {any}|null", "incomplete_details! {any}|null", "usage! {any}|null", "background boolean", "instructions string|null", "max_output_tokens integer|null",
             "max_tool_calls integer|null", "parallel_tool_calls boolean", "previous_response_id string|null", "reasoning {any}", "service_tier string", "store boolean", "temperature number", "top_p number",
-            "top_logprobs integer", "text {any}", "tool_choice any", "tools [{any}]", "truncation string", "metadata {string}", "user string|null", "safety_identifier string|null", "prompt_cache_key string|null",
+            "presence_penalty number", "frequency_penalty number", "top_logprobs integer", "text {any}", "tool_choice any", "tools [{any}]", "truncation string", "metadata {string}", "user string|null", "safety_identifier string|null", "prompt_cache_key string|null",
             .. Thought,
         ],
         ["InputTokens"] = ["object! 'response.input_tokens'", "input_tokens! integer"],

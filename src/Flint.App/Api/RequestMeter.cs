@@ -381,8 +381,10 @@ internal sealed class RequestMeter
             });
             return null;
         }
-        catch (FlintException fault)
+        catch (Exception error)
         {
+            // What it used is recorded whatever went wrong here.
+            FlintException fault = error as FlintException ?? new FlintException(FaultSide.Bug, "not_kept", "The texts of a request could not be kept.", error);
             (_record.Status, _record.Finish) = (StatusCodes.Status503ServiceUnavailable, fault.Code);
             return fault;
         }
@@ -461,6 +463,13 @@ internal sealed class RequestMeter
     {
         if (rate is not { } known)
             return;
+        if (_route.Dialect == "anthropic")
+        {
+            _headers[$"anthropic-ratelimit-{of}-limit"] = known.Limit.ToString();
+            _headers[$"anthropic-ratelimit-{of}-remaining"] = known.Remaining.ToString();
+            _headers[$"anthropic-ratelimit-{of}-reset"] = (Time.GetUtcNow() + known.Reset).ToString("yyyy-MM-ddTHH:mm:ssZ", System.Globalization.CultureInfo.InvariantCulture);
+        }
+
         _headers[$"x-ratelimit-limit-{of}"] = known.Limit.ToString();
         _headers[$"x-ratelimit-remaining-{of}"] = known.Remaining.ToString();
         _headers[$"x-ratelimit-reset-{of}"] = $"{Math.Ceiling(known.Reset.TotalSeconds)}s";

@@ -145,6 +145,8 @@ internal sealed record ResponsesRequest
         Echo["store"] = IsKept;
         Echo["temperature"] = (double)(decimal)Chat.Generation.Sampling.Temperature;
         Echo["top_p"] = (double)(decimal)Chat.Generation.Sampling.TopP;
+        Echo["presence_penalty"] = (double)(decimal)Chat.Generation.Sampling.PresencePenalty;
+        Echo["frequency_penalty"] = (double)(decimal)Chat.Generation.Sampling.FrequencyPenalty;
         Echo["top_logprobs"] = top ?? 0;
         Echo["text"] = new JsonObject
         {

@@ -23,8 +23,11 @@ internal sealed class UpstreamTurn : ChatTurn
         GenerationFields generation = request.Generation;
         _request = new UpstreamRequest
         {
-            Messages = UpstreamRequest.WriteMessages(request.Conversation.Messages),
-            Tools = UpstreamRequest.WriteTools(request.Subagents is null ? request.Conversation.Tools : [.. request.Conversation.Tools, ChatSubagents.Offer()]),
+            Messages = request.Conversation.RawPrompt is string raw ? UpstreamRequest.WritePrompt(raw) : UpstreamRequest.WriteMessages(request.Conversation.Messages),
+            IsPlain = request.Conversation.RawPrompt is not null,
+            Tools = UpstreamRequest.WriteTools(request.Subagents is null ? request.Conversation.Tools : [.. request.Conversation.Tools, ChatSubagents.Offer()], request.Conversation.StrictTools),
+            ToolChoice = request.Conversation.ToolChoice is { IsForced: true } choice ? UpstreamRequest.WriteToolChoice(choice.Name) : default,
+            Format = request.Format is { } format ? UpstreamRequest.WriteFormat(format.Format.Kind == ResponseFormatKind.JsonObject ? null : format.Format.Text, format.Name, format.IsStrict) : default,
             Sampling = generation.Sampling,
             Stop = generation.Stop,
             Choices = generation.Choices,
@@ -110,7 +113,8 @@ internal sealed class UpstreamTurn : ChatTurn
     /// <exception cref="FlintException">Limit: a limit does not.</exception>
     public async Task<UpstreamAnswer> ReserveAsync()
     {
-        Meter.SetMode(Plan.Mode, reasons: _model.Options.Reasoning != UpstreamReasoning.None, offersTools: Request.Conversation.Tools.Count > 0);
+        if (!_request.IsPlain)
+            Meter.SetMode(Plan.Mode, reasons: _model.Options.Reasoning != UpstreamReasoning.None, offersTools: Request.Conversation.Tools.Count > 0);
         MaxOutput = (int)await Meter.ReserveAsync(_model, _request.MostPromptTokens(_model.Options), _request.MaxTokens, _request.Choices, isElastic: Request.MaxTokens == int.MaxValue);
         IsClipped = MaxOutput < _request.MaxTokens;
         return Ask(_request with { MaxTokens = MaxOutput });
@@ -158,15 +162,11 @@ internal sealed class UpstreamTurn : ChatTurn
 
     private static void Refuse(ChatRequest request, UpstreamModel model)
     {
-        if (request.Format is { } format)
-            throw Models.NotUpstream(model.Name, format.Path, "is not held to a grammar through this server");
-        if (request.Conversation.ToolChoice.IsForced)
-            throw Models.NotUpstream(model.Name, ToolChoice.Field, "is not made to call functions through this server");
-        if (request.Conversation.StrictTools.Count > 0)
-            throw Models.NotUpstream(model.Name, "tools", "is not held to the schemas of functions through this server; leave out 'strict'");
+        if (request.Format is { Format.Kind: ResponseFormatKind.Grammar } format)
+            throw Models.NotUpstream(model.Name, format.Path, "takes schemas, and no grammars");
         if (request.TopLogprobs >= 0)
             throw Models.NotUpstream(model.Name, "logprobs", "tells no log-probabilities through this server");
-        if (request.Conversation.RawPrompt is not null)
-            throw Models.NotUpstream(model.Name, "raw", "takes conversations only");
+        if (request.Conversation.RawPrompt is not null && request.Format is { } held)
+            throw Models.NotUpstream(model.Name, held.Path, "is held to nothing where the prompt is raw");
     }
 }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
@@ -230,9 +229,12 @@ internal sealed class Redactor
             return false;
         if (GroupsOf(text).Skip(1).Any(group => group.End - group.Start == 1))
             return false;
-        return !IPAddress.TryParse(text, out _) && !(char.IsAsciiDigit(text[0]) && decimal.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out _) && digits < text.Length)
+        return !IsAddress(text) && !(char.IsAsciiDigit(text[0]) && decimal.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out _) && digits < text.Length)
             && !(text.Length >= 10 && DateTime.TryParseExact(text.AsSpan(0, 10), "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out _));
     }
+
+    // An address of IPv4, or the beginning of one.
+    private static bool IsAddress(string text) => text.Split('.') is { Length: > 1 and <= 4 } parts && parts.All(part => byte.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out _));
 
     private static Regex Create(string pattern, RegexOptions options)
     {

@@ -21,7 +21,7 @@ internal readonly record struct UpstreamNews(int Choice, ResponseDelta Delta, st
 internal readonly record struct UpstreamUsage(long PromptTokens, long CachedTokens, long OutputTokens, long? ReasoningTokens);
 
 /// <summary>
-/// Reads the events of a streamed chat completion, as vLLM, SGLang, llama-server, Flint and hosted APIs send them, into text, thoughts and
+/// Reads the events of a streamed completion, of a chat or a plain one, as vLLM, SGLang, llama-server, Flint and hosted APIs send them, into text, thoughts and
 /// calls. What it gives, joined, does not depend on how the stream was cut into pieces.
 /// </summary>
 /// <param name="model">The model's name in the API.</param>
@@ -121,6 +121,7 @@ internal sealed class ChunkReader(string model, int choices, long mostBytes, boo
         var turn = new Turn((int)index, state, into);
         if (TryGet(choice, "delta", out JsonElement delta))
             ReadDelta(turn, delta);
+        Say(turn, ResponseDeltaKind.Content, Text(choice, "text")); // of a plain completion
         if (hasScores && TryGet(choice, "logprobs", out JsonElement scores) && TryGet(scores, "content", out JsonElement tokens))
             ReadScores(turn, tokens);
         if (Text(choice, "finish_reason") is not { Length: > 0 } reason)

@@ -149,7 +149,7 @@ internal sealed partial class UpstreamExchange : IAsyncDisposable
     private HttpRequestMessage NewMessage()
     {
         TargetOptions target = _lease.Member.Options;
-        var message = new HttpRequestMessage(HttpMethod.Post, _lease.Member.Target.At("chat/completions"))
+        var message = new HttpRequestMessage(HttpMethod.Post, _lease.Member.Target.At(_request.IsPlain ? "completions" : "chat/completions"))
         {
             Content = new ReadOnlyMemoryContent(_request.ToJson(_model.Options, target)),
         };

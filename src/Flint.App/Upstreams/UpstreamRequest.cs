@@ -6,17 +6,26 @@ using Flint.Engine;
 
 namespace Flint.App.Upstreams;
 
-/// <summary>What an upstream is asked: the body of <c>POST /chat/completions</c>, and bounds of what it may use.</summary>
+/// <summary>What an upstream is asked: the body of <c>POST /chat/completions</c>, or of <c>POST /completions</c>, and bounds of what it may use.</summary>
 internal sealed record UpstreamRequest
 {
     // Text as it is: no escape makes a bound larger than it needs to be.
     private static readonly JsonWriterOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
-    /// <summary>The conversation and the functions, as the body has them.</summary>
+    /// <summary>The conversation, as the body has it; of a plain completion the prompt.</summary>
     public required ReadOnlyMemory<byte> Messages { get; init; }
+
+    /// <summary>Whether it is a plain completion.</summary>
+    public bool IsPlain { get; init; }
 
     /// <summary>The functions offered; empty for none.</summary>
     public required ReadOnlyMemory<byte> Tools { get; init; }
+
+    /// <summary>Which of them are to be called, as the body has it; empty where the model may choose.</summary>
+    public ReadOnlyMemory<byte> ToolChoice { get; init; }
+
+    /// <summary>What the answer is held to, as the body has it; empty for any text.</summary>
+    public ReadOnlyMemory<byte> Format { get; init; }
 
     /// <summary>How tokens are drawn.</summary>
     public required SamplingOptions Sampling { get; init; }
@@ -48,8 +57,8 @@ internal sealed record UpstreamRequest
     /// <summary>The caller's own variables for the chat template.</summary>
     public IReadOnlyDictionary<string, object?> TemplateVariables { get; init; } = new Dictionary<string, object?>();
 
-    /// <summary>Bytes of the conversation and the functions.</summary>
-    public int PromptBytes => Messages.Length + Tools.Length;
+    /// <summary>Bytes of the conversation, the functions and the format, of which some servers tell the model too.</summary>
+    public int PromptBytes => Messages.Length + Tools.Length + Format.Length;
 
     /// <summary>The most tokens of the prompt: a token has a byte at least, and the template adds so much at most.</summary>
     public long MostPromptTokens(UpstreamOptions options) => Math.Min(PromptBytes + (long)options.PromptOverhead, options.Context ?? long.MaxValue);
@@ -63,13 +72,68 @@ internal sealed record UpstreamRequest
         writer.WriteEndArray();
     });
 
+    /// <summary>Writes a prompt that goes to the model as it is.</summary>
+    public static ReadOnlyMemory<byte> WritePrompt(string prompt) => Write(writer => writer.WriteStringValue(prompt));
+
     /// <summary>Writes functions.</summary>
-    public static ReadOnlyMemory<byte> WriteTools(IReadOnlyList<ToolDefinition> tools) => tools.Count == 0 ? default : Write(writer =>
+    /// <param name="tools">The functions.</param>
+    /// <param name="strict">Names of those whose arguments must be of their schema.</param>
+    public static ReadOnlyMemory<byte> WriteTools(IReadOnlyList<ToolDefinition> tools, IReadOnlyList<string> strict) => tools.Count == 0 ? default : Write(writer =>
     {
         writer.WriteStartArray();
         foreach (ToolDefinition tool in tools)
-            tool.Json.WriteTo(writer);
+        {
+            JsonNode told = tool.Json;
+            if (strict.Contains(tool.Name) && told["function"]?["strict"] is null)
+            {
+                told = told.DeepClone();
+                told["function"]!["strict"] = true;
+            }
+
+            told.WriteTo(writer);
+        }
+
         writer.WriteEndArray();
+    });
+
+    /// <summary>Writes that a function must be called.</summary>
+    /// <param name="name">Which; null for any.</param>
+    public static ReadOnlyMemory<byte> WriteToolChoice(string? name) => Write(writer =>
+    {
+        if (name is null)
+        {
+            writer.WriteStringValue("required"u8);
+            return;
+        }
+
+        writer.WriteStartObject();
+        writer.WriteString("type"u8, "function"u8);
+        writer.WriteStartObject("function"u8);
+        writer.WriteString("name"u8, name);
+        writer.WriteEndObject();
+        writer.WriteEndObject();
+    });
+
+    /// <summary>Writes what the answer is held to: any object, or a schema.</summary>
+    /// <param name="schema">The schema as JSON; null for any object.</param>
+    /// <param name="name">What the caller calls it.</param>
+    /// <param name="strict">Whether it says that the answer must be of it; null where it says nothing.</param>
+    public static ReadOnlyMemory<byte> WriteFormat(string? schema, string? name, bool? strict) => Write(writer =>
+    {
+        writer.WriteStartObject();
+        writer.WriteString("type"u8, schema is null ? "json_object"u8 : "json_schema"u8);
+        if (schema is not null)
+        {
+            writer.WriteStartObject("json_schema"u8);
+            writer.WriteString("name"u8, name ?? "answer");
+            writer.WritePropertyName("schema"u8);
+            writer.WriteRawValue(schema, skipInputValidation: true);
+            if (strict is bool said)
+                writer.WriteBoolean("strict"u8, said);
+            writer.WriteEndObject();
+        }
+
+        writer.WriteEndObject();
     });
 
     /// <summary>The body for one target. Temperature and top-p are always told; of the rest, what changes anything.</summary>
@@ -77,7 +141,7 @@ internal sealed record UpstreamRequest
     {
         writer.WriteStartObject();
         writer.WriteString("model"u8, target.Model);
-        writer.WritePropertyName("messages"u8);
+        writer.WritePropertyName(IsPlain ? "prompt"u8 : "messages"u8);
         writer.WriteRawValue(Messages.Span, skipInputValidation: true);
         if (Tools.Length > 0)
         {
@@ -85,6 +149,17 @@ internal sealed record UpstreamRequest
             writer.WriteRawValue(Tools.Span, skipInputValidation: true);
             if (!ParallelToolCalls)
                 writer.WriteBoolean("parallel_tool_calls"u8, false);
+            if (ToolChoice.Length > 0)
+            {
+                writer.WritePropertyName("tool_choice"u8);
+                writer.WriteRawValue(ToolChoice.Span, skipInputValidation: true);
+            }
+        }
+
+        if (Format.Length > 0)
+        {
+            writer.WritePropertyName("response_format"u8);
+            writer.WriteRawValue(Format.Span, skipInputValidation: true);
         }
 
         writer.WriteBoolean("stream"u8, true);
@@ -93,7 +168,7 @@ internal sealed record UpstreamRequest
         if (options.ContinuousUsage)
             writer.WriteBoolean("continuous_usage_stats"u8, true);
         writer.WriteEndObject();
-        writer.WriteNumber(options.OutputField, MaxTokens);
+        writer.WriteNumber(IsPlain ? "max_tokens" : options.OutputField, MaxTokens);
         if (Choices > 1)
             writer.WriteNumber("n"u8, Choices);
         if (Stop.Count > 0)
@@ -112,7 +187,7 @@ internal sealed record UpstreamRequest
         }
 
         WriteSampling(writer);
-        if (options.Reasoning == UpstreamReasoning.Effort && Effort is not null)
+        if (options.Reasoning == UpstreamReasoning.Effort && Effort is not null && !IsPlain)
             writer.WriteString("reasoning_effort"u8, Effort);
         if (options.Extensions)
             WriteExtensions(writer, options);
@@ -149,6 +224,8 @@ internal sealed record UpstreamRequest
             writer.WriteNumber("repetition_penalty"u8, (decimal)Sampling.RepetitionPenalty);
         if (IgnoreEos)
             writer.WriteBoolean("ignore_eos"u8, true);
+        if (IsPlain)
+            return;
         var variables = new Dictionary<string, object?>();
         if (options.Reasoning == UpstreamReasoning.Template && Thinks is bool thinks)
             variables["enable_thinking"] = thinks;

@@ -94,7 +94,7 @@ internal sealed class UpstreamSubagents(UpstreamModel model, UpstreamRequest req
         UpstreamRequest asked = request with
         {
             Messages = UpstreamRequest.WriteMessages(own.Messages),
-            Tools = UpstreamRequest.WriteTools(own.Tools),
+            Tools = UpstreamRequest.WriteTools(own.Tools, []),
             MaxTokens = maxTokens,
             Sampling = request.Sampling.WithSeed(seed & int.MaxValue), // some servers read no larger number
         };

@@ -7,7 +7,7 @@ namespace Flint.App.Tests.Accounts;
 /// <summary>Accounts that move from one database to another, and back, with nothing lost.</summary>
 public sealed class StoreCopyTests
 {
-    private static readonly string[] Tables = ["organizations", "projects", "keys", "secrets", "limits", "prices", "spending", "usage", "responses", "chain"];
+    private static readonly string[] Tables = ["organizations", "projects", "keys", "secrets", "limits", "prices", "spending", "usage", "responses", "chain", "prompts", "pepper"];
 
     [Theory]
     [InlineData(StoreKind.Sqlite, StoreKind.Postgres)]
@@ -136,6 +136,8 @@ public sealed class StoreCopyTests
             }
         }
 
+        var prompts = new Prompts(store, TimeProvider.System);
+        prompts.Save(new KeptPrompt { RequestId = "r1", KeyId = key.Id, Person = prompts.Digest("x"), Created = 1, Expires = long.MaxValue, Endpoint = "/v1/completions", Model = "m", Form = PromptLogging.Full, Input = "{}", Output = "[]" });
         new Responses(store, TimeProvider.System).Save(new StoredResponse("resp_1", key.Id, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), null, "{\"a\": \"\u00e9\"}", "[]"));
         return secret;
     }

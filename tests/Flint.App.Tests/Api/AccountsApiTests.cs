@@ -96,6 +96,8 @@ public sealed class AccountsApiTests
         using HttpResponseMessage second = await server.PostAsync(Chat, Ask.Replace("\"max_tokens\"", "\"stream\": true, \"max_tokens\""));
         Assert.Equal("0", Headers(second, "requests")[1]);
         await second.Content.ReadAsStringAsync(); // to its end, so that its record comes before the next
+        using HttpResponseMessage third = await server.PostAsync("/v1/messages", """{"model": "tiny", "max_tokens": 2, "messages": [{"role": "user", "content": "hi"}]}""");
+        Assert.Equal(["2", "0", "2026-11-29T23:59:00Z"], ((string[])["limit", "remaining", "reset"]).Select(name => Assert.Single(third.Headers.GetValues($"anthropic-ratelimit-requests-{name}"))));
         using HttpResponseMessage refused = await server.PostAsync(Completions, Short);
         Assert.Equal((HttpStatusCode.TooManyRequests, "50"), (refused.StatusCode, Assert.Single(refused.Headers.GetValues("Retry-After"))));
         Assert.Equal(["2", "0", "50s"], Headers(refused, "requests"));

@@ -212,7 +212,9 @@ public sealed class CompletionsTests(CompletionsTests.Fixture fixture) : IClassF
     [InlineData("""{"model": "tiny", "prompt": "a", "n": 0}""", "n", "integer_below_min_value")]
     [InlineData("""{"model": "tiny", "prompt": "a", "n": 129}""", "n", "integer_above_max_value")]
     [InlineData("""{"model": "tiny", "prompt": ["a", "b"], "n": 65}""", "n", "integer_above_max_value")]
-    [InlineData("""{"model": "tiny", "prompt": "a", "best_of": 3}""", "best_of", "unsupported_parameter")]
+    [InlineData("""{"model": "tiny", "prompt": "a", "best_of": 1, "n": 2}""", "best_of", "invalid_value")]
+    [InlineData("""{"model": "tiny", "prompt": "a", "best_of": 3, "stream": true}""", "best_of", "invalid_value")]
+    [InlineData("""{"model": "tiny", "prompt": ["a", "b"], "best_of": 65}""", "best_of", "integer_above_max_value")]
     [InlineData("""{"model": "tiny", "prompt": "a", "suffix": "b"}""", "suffix", "unsupported_parameter")]
     [InlineData("""{"model": "tiny", "prompt": "a", "logprobs": 21}""", "logprobs", "integer_above_max_value")]
     [InlineData("""{"model": "tiny", "prompt": "a", "logprobs": true}""", "logprobs", "invalid_type")]
@@ -232,6 +234,23 @@ public sealed class CompletionsTests(CompletionsTests.Fixture fixture) : IClassF
         (int status, JsonNode error) = await Server.RefusalAsync(Route, body);
         Assert.Equal((400, "invalid_request_error", parameter, code), (status, (string?)error["type"], (string?)error["param"], (string?)error["code"]));
         Assert.Contains(parameter.Split('[', '.')[0], (string?)error["message"], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_best_of_many_are_those_whose_tokens_are_likeliest()
+    {
+        const string fields = """ "model": "tiny", "prompt": ["a b", "the"], "max_tokens": 6, "ignore_eos": true, "seed": 11, "temperature": 1.5 """;
+        JsonNode all = await Server.AnswerAsync(Route, "{" + fields + ", \"n\": 5, \"logprobs\": 0}");
+        JsonNode best = await Server.AnswerAsync(Route, "{" + fields + ", \"n\": 2, \"best_of\": 5, \"echo\": true}");
+        double Mean(JsonNode choice) => choice["logprobs"]!["token_logprobs"]!.AsArray().Average(value => (double)value!);
+        string[] expected =
+        [
+            .. all["choices"]!.AsArray().Select(choice => choice!).Chunk(5).SelectMany((choices, prompt) => choices.OrderByDescending(Mean).Take(2).Select(choice => (prompt == 0 ? "a b" : "the") + (string)choice["text"]!)),
+        ];
+        Assert.Equal(expected, best["choices"]!.AsArray().Select(choice => (string)choice!["text"]!));
+        Assert.Equal([0, 1, 2, 3], best["choices"]!.AsArray().Select(choice => (int)choice!["index"]!));
+        Assert.All(best["choices"]!.AsArray(), choice => Assert.Null(choice!["logprobs"]));
+        Assert.Equal(60, (int)best["usage"]!["completion_tokens"]!); // those that are not told are computed too
     }
 
     [Fact]

@@ -155,7 +155,7 @@ public sealed partial class OpenApiTests : IAsyncLifetime
 
     private async Task<(int Status, string Answer)> SendAsync(string method, string path, JsonObject? body, string response = "x")
     {
-        string at = path.Replace("/v1/models/{id}", "/v1/models/tiny").Replace("/v1/responses/{id}", "/v1/responses/" + response).Replace("{organization}", "default").Replace("{project}", "default").Replace("{key}", "worker").Replace("{model}", "tiny");
+        string at = path.Replace("/v1/models/{id}", "/v1/models/tiny").Replace("/v1/responses/{id}", "/v1/responses/" + response).Replace("{organization}", "default").Replace("{project}", "default").Replace("{key}", "worker").Replace("{model}", "tiny").Replace("{user}", "ada");
         using var request = new HttpRequestMessage(new HttpMethod(method), at) { Content = body is null ? null : new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json") };
         using HttpResponseMessage answer = await (path.StartsWith("/admin/", StringComparison.Ordinal) ? _admin : _server.Client).SendAsync(request);
         return ((int)answer.StatusCode, await answer.Content.ReadAsStringAsync());

@@ -19,11 +19,15 @@ public sealed class UpstreamChatTests : IAsyncLifetime
 
     [Theory]
     [InlineData("/v1/chat/completions", """{"model": "big", "messages": [{"role": "user", "content": "hi"}], "logprobs": true}""", "logprobs")]
-    [InlineData("/v1/completions", """{"model": "big", "prompt": "hi"}""", "model")]
+    [InlineData("/v1/completions", """{"model": "big", "prompt": ["hi", "ho"]}""", "prompt")]
+    [InlineData("/v1/completions", """{"model": "big", "prompt": "hi", "logprobs": 1}""", "logprobs")]
+    [InlineData("/v1/completions", """{"model": "big", "prompt": "hi", "echo": true}""", "echo")]
+    [InlineData("/v1/completions", """{"model": "big", "prompt": "hi", "best_of": 2}""", "best_of")]
+    [InlineData("/v1/chat/completions", """{"model": "big", "messages": [{"role": "user", "content": "hi"}], "grammar": "root ::= \"a\""}""", "grammar")]
     [InlineData("/v1/responses", """{"model": "big", "input": "hi", "truncation": "auto"}""", "truncation")]
     [InlineData("/v1/responses/input_tokens", """{"model": "big", "input": "hi"}""", "model")]
     [InlineData("/v1/messages/count_tokens", """{"model": "big", "messages": [{"role": "user", "content": "hi"}]}""", "model")]
-    [InlineData("/api/generate", """{"model": "big", "prompt": "hi", "raw": true}""", "raw")]
+    [InlineData("/api/generate", """{"model": "big", "prompt": "hi", "raw": true, "format": "json"}""", "format")]
     public async Task What_needs_an_engine_is_refused(string route, string body, string field)
     {
         await using TestServer server = await StartAsync(null, _upstream.Target());
@@ -78,6 +82,55 @@ public sealed class UpstreamChatTests : IAsyncLifetime
         JsonNode body = Assert.Single(_upstream.Bodies);
         Assert.Equal(["model", "messages", "stream", "stream_options", "max_completion_tokens", "temperature", "top_p"], body.AsObject().Select(field => field.Key));
         Assert.Equal((5, true), ((int)body["max_completion_tokens"]!, (bool)body["stream_options"]!["continuous_usage_stats"]!));
+    }
+
+    [Theory]
+    [InlineData("/v1/chat/completions", """ "messages": [{"role": "user", "content": "hi"}], "response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": true, "schema": {"type": "object"}}}""", """{"type":"json_schema","json_schema":{"name":"a","schema":{"type": "object"},"strict":true}}""")]
+    [InlineData("/v1/chat/completions", """ "messages": [{"role": "user", "content": "hi"}], "response_format": {"type": "json_object"}""", """{"type":"json_object"}""")]
+    [InlineData("/v1/responses", """ "input": "hi", "text": {"format": {"type": "json_schema", "name": "b", "schema": {}}}""", """{"type":"json_schema","json_schema":{"name":"b","schema":{}}}""")]
+    [InlineData("/v1/messages", """ "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "output_config": {"format": {"type": "json_schema", "schema": {}}}""", """{"type":"json_schema","json_schema":{"name":"answer","schema":{}}}""")]
+    [InlineData("/api/chat", """ "stream": false, "messages": [{"role": "user", "content": "hi"}], "format": {"type": "object"}""", """{"type":"json_schema","json_schema":{"name":"answer","schema":{"type": "object"}}}""")]
+    public async Task What_an_answer_is_held_to_is_told_the_upstream(string route, string fields, string expected)
+    {
+        await using TestServer server = await StartAsync(null, _upstream.Target());
+        await server.AnswerAsync(route, "{\"model\": \"big\"," + fields + "}");
+        Assert.Equal(JsonNode.Parse(expected)!.ToJsonString(), Assert.Single(_upstream.Bodies)["response_format"]?.ToJsonString());
+    }
+
+    [Theory]
+    [InlineData("/v1/chat/completions", """ "messages": [{"role": "user", "content": "hi"}], "tools": [{"type": "function", "function": {"name": "f", "strict": true, "parameters": {"type": "object"}}}], "tool_choice": "required" """, "\"required\"")]
+    [InlineData("/v1/responses", """ "input": "hi", "tools": [{"type": "function", "name": "f", "strict": true, "parameters": {"type": "object"}}], "tool_choice": {"type": "function", "name": "f"} """, """{"type":"function","function":{"name":"f"}}""")]
+    [InlineData("/v1/messages", """ "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "f", "strict": true, "input_schema": {"type": "object"}}], "tool_choice": {"type": "tool", "name": "f"} """, """{"type":"function","function":{"name":"f"}}""")]
+    public async Task Forced_calls_and_strict_functions_are_told_the_upstream(string route, string fields, string expected)
+    {
+        _upstream.Answer = (context, _) => FakeUpstream.SayAsync(context, [FakeUpstream.Call(0, "a", "f", "{}"), FakeUpstream.End(), FakeUpstream.Done]);
+        await using TestServer server = await StartAsync(null, _upstream.Target());
+        await server.AnswerAsync(route, "{\"model\": \"big\"," + fields + "}");
+        JsonNode body = Assert.Single(_upstream.Bodies);
+        Assert.Equal((expected, true), (body["tool_choice"]?.ToJsonString(), (bool)body["tools"]![0]!["function"]!["strict"]!));
+        Assert.Equal("tool_calls", server.Records()[0].Finish);
+    }
+
+    [Fact]
+    public async Task A_plain_prompt_is_completed()
+    {
+        string? path = null;
+        _upstream.Answer = (context, _) =>
+        {
+            path = context.Request.Path;
+            return FakeUpstream.SayAsync(context, [FakeUpstream.Event(new { choices = new[] { new { index = 0, text = "Once" } } }), FakeUpstream.Event(new { choices = new[] { new { index = 0, text = " more", finish_reason = "length" } } }), FakeUpstream.Usage(3, 2), FakeUpstream.Done]);
+        };
+        await using TestServer server = await StartAsync(null, _upstream.Target());
+        JsonNode whole = await server.AnswerAsync("/v1/completions", """{"model": "big", "prompt": "Tell \u00e9", "max_tokens": 2, "stop": "X", "seed": 5}""");
+        Assert.Equal(("text_completion", "Once more", "length", 3, 2), ((string?)whole["object"], (string?)whole["choices"]![0]!["text"], (string?)whole["choices"]![0]!["finish_reason"], (int)whole["usage"]!["prompt_tokens"]!, (int)whole["usage"]!["completion_tokens"]!));
+        JsonNode body = _upstream.Bodies[0];
+        Assert.Equal(("/v1/completions", "Tell \u00e9", 2, "X", 5, null), (path, (string?)body["prompt"], (int)body["max_tokens"]!, (string?)body["stop"]![0], (int)body["seed"]!, body["messages"]));
+        List<JsonNode> chunks = await server.StreamAsync("/v1/completions", """{"model": "big", "prompt": "Tell", "stream": true, "stream_options": {"include_usage": true}}""");
+        Assert.Equal("Once more", string.Concat(chunks.SelectMany(chunk => chunk["choices"]!.AsArray()).Select(choice => (string?)choice!["text"])));
+        Assert.Equal(("length", 2), ((string?)chunks[^2]["choices"]![0]!["finish_reason"], (int)chunks[^1]["usage"]!["completion_tokens"]!));
+        JsonNode raw = await server.AnswerAsync("/api/generate", """{"model": "big", "prompt": "Tell", "raw": true, "stream": false}""");
+        Assert.Equal(("Once more", "length"), ((string?)raw["response"], (string?)raw["done_reason"]));
+        Assert.All(server.Records(), record => Assert.Equal((200, "upstream:one", 3L, 2L), (record.Status, record.Fingerprint, record.PromptTokens, record.OutputTokens)));
     }
 
     [Fact]

@@ -42,6 +42,7 @@ public sealed class ServerConfigTests : IDisposable
         Assert.Equal((2048, new Bound(0, 1.2f)), (house.Bounds.MaxTokens, house.Bounds.Sampling["temperature"]));
         Assert.Equal("thinking", house.Mode);
         Assert.Equal(["python"], config.Checkers.Keys);
+        Assert.Equal("[employee] [email]", config.Policies.Redactor.Redact("E-123456 a@b.org"));
         PolicyRules forms = config.Policies.Named["forms"];
         Assert.Equal([(false, true, false), (true, true, true)], forms.Schemas.Select(rule => (rule.OnInput, rule.OnOutput, rule.OnArguments)));
         Assert.Equal(["pay"], forms.Schemas[1].Functions);
