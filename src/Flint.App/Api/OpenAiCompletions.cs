@@ -55,7 +55,7 @@ internal sealed class OpenAiCompletions(Models models)
         }
     }
 
-    private sealed record Answer(RequestMeter Meter, ModelVariant Model, IReadOnlyList<CompletionChoice> Choices, CompletionRequest Request, bool TellsUsage, TimeSpan? Deadline);
+    private sealed record Answer(RequestMeter Meter, ModelVariant Model, List<CompletionChoice> Choices, CompletionRequest Request, bool TellsUsage, TimeSpan? Deadline);
 
     // An upstream takes one text as it is, and tells what it writes.
     private static ChatRequest UpstreamChatOf(CompletionRequest request, UpstreamModel model)

@@ -23,9 +23,6 @@ internal sealed class Redactor
     /// <summary>Most names of fields, and most patterns.</summary>
     public const int MaxEntries = 64;
 
-    /// <summary>One that detects all kinds and knows the usual fields.</summary>
-    public static readonly Redactor Usual = new(Kinds, UsualFields, []);
-
     private const int MaxDepth = 128, LeastNumber = 4, LeastCard = 13, MostCard = 19, LeastPhone = 8, MostPhone = 15;
 
     private static readonly JsonWriterOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
@@ -34,6 +31,9 @@ internal sealed class Redactor
 
     // Fields of the APIs that name the person behind a request: told by its digest alone.
     private static readonly string[] People = ["user", "userid", "safetyidentifier"];
+
+    /// <summary>One that detects all kinds and knows the usual fields. It is made of what stands above.</summary>
+    public static readonly Redactor Usual = new(Kinds, UsualFields, []);
 
     private readonly bool _emails, _cards, _phones;
     private readonly HashSet<string> _fields;
