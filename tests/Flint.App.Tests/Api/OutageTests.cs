@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
+using Flint.App.Operations;
 using Flint.App.Serving;
 
 namespace Flint.App.Tests.Api;
@@ -45,7 +46,43 @@ public sealed class OutageTests
         Assert.Equal((0, records.Sum(record => record.PromptTokens + record.OutputTokens)), (Spent().Requests, Spent().SettledTokens));
         Assert.Null(AuditChain.Verify(server.Store).Fault);
 
-        Spending Spent() => server.Store.Use(statements => Spending.Row(Spending.Ask(statements, [owner.ToString(), "", ""]).Value, owner.ToString(), Spending.Now, 0));
+        Spending Spent() => server.Store.Use(statements => OwnerSpending.Find(statements, owner)?.Now ?? new Spending());
+    }
+
+    [Fact]
+    public async Task Requests_fail_closed_while_the_disk_does_not_take_what_is_written()
+    {
+        var errors = new StringWriter();
+        var finished = new List<string>();
+        await using (TestServer server = await TestServer.StartAsync(adjust: options => options with { Log = new ServerLog(isJson: false, TextWriter.Null, errors, TimeProvider.System) }))
+        {
+            const string body = """{"model": "tiny", "prompt": "a", "max_tokens": 1}""";
+            Assert.True(await AskAsync());
+            using (FailingDisk.Break(server.Store))
+            {
+                while (await AskAsync()) { } // whose records are committed, and one is the first that does not come to the disk
+                (int status, JsonNode error) = await server.RefusalAsync(Completions, body);
+                Assert.Equal((503, StoreWriter.FailedCode), (status, (string?)error["code"]));
+                Assert.Equal(finished, Recorded());
+            }
+
+            Assert.True(await AskAsync());
+            Assert.Equal(finished, Recorded());
+            Assert.Null(AuditChain.Verify(server.Store).Fault);
+
+            async Task<bool> AskAsync()
+            {
+                using HttpResponseMessage response = await server.PostAsync(Completions, body);
+                if (response.StatusCode != HttpStatusCode.OK)
+                    return false;
+                finished.Add((string)JsonNode.Parse(await response.Content.ReadAsStringAsync())!["id"]!);
+                return true;
+            }
+
+            List<string> Recorded() => [.. server.Records().AsEnumerable().Reverse().Where(record => record.Status == 200).Select(record => record.RequestId)];
+        }
+
+        Assert.Equal(2, errors.ToString().Split(SqliteDatabase.FileName).Count(part => part.StartsWith(" cannot be brought to the disk", StringComparison.Ordinal) || part.StartsWith(" is on the disk", StringComparison.Ordinal)));
     }
 
     // Every API says so in its own way.
