@@ -49,6 +49,12 @@ internal abstract class Database
     /// </summary>
     public virtual void SyncAnew() => Sync();
 
+    /// <summary>Brings to the disk what was read, whoever wrote it.</summary>
+    /// <exception cref="IOException">It cannot be brought there.</exception>
+    public virtual void SyncRead()
+    {
+    }
+
     /// <summary>Puts in order what many transactions have left, beside those that go on; what is amiss is left to the next time.</summary>
     public virtual void Tidy()
     {

@@ -117,12 +117,22 @@ internal sealed partial class SqliteDatabase : Database
     /// <summary>Brings all that is committed to the disk, while others go on writing: nobody waits for this but who asks for it.</summary>
     public override void Sync()
     {
-        if (_log is not { } log)
-            return;
-        if (!OperatingSystem.IsLinux())
-            RandomAccess.FlushToDisk(log);
-        else if (SyncData(log) != 0) // but not the time of the last write, which costs one more write to the disk
-            throw new IOException($"Cannot sync {_path}-wal: {Marshal.GetLastPInvokeErrorMessage()}");
+        if (_log is { } log)
+            Sync(log);
+    }
+
+    /// <inheritdoc/>
+    public override void SyncRead()
+    {
+        try
+        {
+            using SafeFileHandle log = OpenLog(); // of its own: the system tells a fault to each handle once, and the writer's must hear of it
+            Sync(log);
+        }
+        catch (FileNotFoundException)
+        {
+            // All of it is in the database itself.
+        }
     }
 
     /// <summary>Moves all that the log has into the database itself, which is synced then.</summary>
@@ -173,6 +183,14 @@ internal sealed partial class SqliteDatabase : Database
 
     /// <inheritdoc/>
     public override bool IsConflict(Exception error) => error is SqliteException { SqliteErrorCode: SQLitePCL.raw.SQLITE_CONSTRAINT };
+
+    private void Sync(SafeFileHandle log)
+    {
+        if (!OperatingSystem.IsLinux())
+            RandomAccess.FlushToDisk(log);
+        else if (SyncData(log) != 0) // but not the time of the last write, which costs one more write to the disk
+            throw new IOException($"Cannot sync {_path}-wal: {Marshal.GetLastPInvokeErrorMessage()}");
+    }
 
     // Whether nothing is left in it.
     private static bool TryMoveLog(Statements statements)
