@@ -96,9 +96,14 @@ internal static partial class PeftFolder
     private static int HubRow(ModelConfig shape, string tensor, int row)
     {
         bool rotates = tensor.EndsWith($".{DecoderTensors.Query}.weight", StringComparison.Ordinal) || tensor.EndsWith($".{DecoderTensors.Key}.weight", StringComparison.Ordinal);
-        if (!rotates || shape.RopePairing != RopePairing.Adjacent || shape.HeadLength % 2 != 0) return row;
-        int inHead = row % shape.HeadLength;
-        return row - inHead + inHead % 2 * (shape.HeadLength / 2) + inHead / 2;
+        return rotates && shape.RopePairing == RopePairing.Adjacent && shape.HeadLength % 2 == 0 ? AdjacentRow(shape.HeadLength, row) : row;
+    }
+
+    /// <summary>The row on the hub of a matrix of heads that rotate adjacent pairs, of an even length.</summary>
+    public static int AdjacentRow(int headLength, int row)
+    {
+        int inHead = row % headLength;
+        return row - inHead + inHead % 2 * (headLength / 2) + inHead / 2;
     }
 
     private static string? TensorOf(string module)
