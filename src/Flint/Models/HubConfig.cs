@@ -106,8 +106,9 @@ internal sealed class HubConfig
     {
         if (RopeType is "default" or "linear") return null;
         if (RopeType != "llama3" || Architecture != Llama.Architecture) throw Fault($"rope_type is {GgufReader.Quote(RopeType)}; expected default, linear or, of llama, llama3");
-        double factor = Number(_rope!.Value, "factor", 8), low = Number(_rope.Value, "low_freq_factor", 1), high = Number(_rope.Value, "high_freq_factor", 4);
-        double trained = Number(_rope.Value, "original_max_position_embeddings", 8192);
+        JsonElement rope = _rope!.Value;
+        double factor = Number(rope, "factor", 8), low = Number(rope, "low_freq_factor", 1), high = Number(rope, "high_freq_factor", 4);
+        double trained = Number(rope, "original_max_position_embeddings", 8192);
         float[] factors = new float[HeadLength / 2];
         for (int i = 0; i < factors.Length; i++)
         {

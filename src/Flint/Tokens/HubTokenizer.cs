@@ -90,7 +90,8 @@ public static class HubTokenizer
     private static IEnumerable<JsonElement> PreTokenizers(JsonElement root)
     {
         if (!root.TryGetProperty("pre_tokenizer", out JsonElement pre) || pre.ValueKind != JsonValueKind.Object) return [];
-        return TypeOf(pre) == "Sequence" ? pre.GetProperty("pretokenizers").EnumerateArray() : [pre];
+        if (TypeOf(pre) != "Sequence") return [pre];
+        return pre.GetProperty("pretokenizers").EnumerateArray();
     }
 
     private static string? TypeOf(JsonElement element) => element.GetProperty("type").GetString();
