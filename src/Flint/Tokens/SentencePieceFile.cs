@@ -17,6 +17,7 @@ internal sealed class SentencePieceFile
     private readonly List<string> _tokens = [];
     private readonly List<float> _scores = [];
     private readonly List<int> _types = [];
+    private bool _isDamaged;
 
     /// <summary>The text of each token.</summary>
     public IReadOnlyList<string> Tokens => _tokens;
@@ -48,7 +49,7 @@ internal sealed class SentencePieceFile
                 case NormalizerField: model.ReadNormalizer(fields.Bytes); break;
             }
         }
-        if (fields.IsDamaged || model._tokens.Count == 0)
+        if (fields.IsDamaged || model._isDamaged || model._tokens.Count == 0)
             throw FlintException.File("sentencepiece_damaged", $"{name} is no SentencePiece model, or is damaged.");
         return model;
     }
@@ -65,6 +66,7 @@ internal sealed class SentencePieceFile
             else if (fields.Number == ScoreField && fields.Bytes.Length == sizeof(float)) score = BinaryPrimitives.ReadSingleLittleEndian(fields.Bytes);
             else if (fields.Number == TypeField) type = (int)fields.Value;
         }
+        _isDamaged |= fields.IsDamaged;
         _tokens.Add(text);
         _scores.Add(score);
         _types.Add(type);
@@ -85,6 +87,7 @@ internal sealed class SentencePieceFile
                 case PadField: ids.Pad = value; break;
             }
         }
+        _isDamaged |= fields.IsDamaged;
         Ids = ids;
     }
 
@@ -93,6 +96,7 @@ internal sealed class SentencePieceFile
         var fields = new Fields(normalizer);
         while (fields.Next())
             if (fields.Number == DummyPrefixField) AddsSpacePrefix = fields.Value != 0;
+        _isDamaged |= fields.IsDamaged;
     }
 
     /// <summary>Walks the fields of a message; damage ends the walk.</summary>

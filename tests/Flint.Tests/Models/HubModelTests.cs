@@ -145,7 +145,7 @@ public sealed unsafe class HubModelTests : IDisposable
         }
         File.Delete(tokenizer);
         Refuses("hub_tokenizer");
-        foreach (byte[] bytes in (byte[][])[[], [0xff], [0x0a, 0x7f, 1], "no pieces at all"u8.ToArray()])
+        foreach (byte[] bytes in (byte[][])[[], [0xff], [0x0a, 0x7f, 1], [0x0a, 0x02, 0x0a, 0x05], "no pieces at all"u8.ToArray()])
         {
             File.WriteAllBytes(Path.Combine(Hub, "tokenizer.model"), bytes);
             Refuses("sentencepiece_damaged");
