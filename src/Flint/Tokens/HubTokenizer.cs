@@ -87,18 +87,17 @@ public static class HubTokenizer
     private static bool IsByteLevel(JsonElement root) =>
         root.GetProperty("model").TryGetProperty("type", out JsonElement type) && type.GetString() == "BPE" && PreTokenizers(root).Any(p => TypeOf(p) == "ByteLevel");
 
-    private static IEnumerable<JsonElement> PreTokenizers(JsonElement root)
+    private static JsonElement[] PreTokenizers(JsonElement root)
     {
         if (!root.TryGetProperty("pre_tokenizer", out JsonElement pre) || pre.ValueKind != JsonValueKind.Object) return [];
-        if (TypeOf(pre) != "Sequence") return [pre];
-        return pre.GetProperty("pretokenizers").EnumerateArray();
+        return TypeOf(pre) == "Sequence" ? [.. pre.GetProperty("pretokenizers").EnumerateArray()] : [pre];
     }
 
     private static string? TypeOf(JsonElement element) => element.GetProperty("type").GetString();
 
     private static string PreTokenizerOf(string folder, JsonElement root)
     {
-        JsonElement[] parts = [.. PreTokenizers(root)];
+        JsonElement[] parts = PreTokenizers(root);
         string[] patterns = [.. parts.Where(p => TypeOf(p) == "Split").Select(p => p.GetProperty("pattern").GetProperty("Regex").GetString()!)];
         bool words = parts.Any(p => TypeOf(p) == "ByteLevel" && (!p.TryGetProperty("use_regex", out JsonElement use) || use.GetBoolean()));
         if (parts.All(p => TypeOf(p) is "Split" or "ByteLevel"))
