@@ -44,6 +44,9 @@ internal sealed class Automaton
     /// <summary>Every text.</summary>
     public Language Anything { get; }
 
+    /// <summary>Any one character, in each form that text is written in.</summary>
+    public HashSet<Language> Characters { get; } = [];
+
     /// <summary>The class of each byte, by which <see cref="Language.Next"/> is indexed.</summary>
     public byte[] Classes => _classes.Map;
 
@@ -268,6 +271,27 @@ internal sealed class Automaton
         return count;
     }
 
+    /// <summary>The groups of bytes (<see cref="ByteGroups"/>) that lead from a state to itself, whole characters where they are of several bytes.</summary>
+    public ulong Loops(Language state)
+    {
+        if (state.Loops is { } known)
+            return known;
+        ulong loops = 0, others = 0;
+        for (int b = 0; b < 0x80; b++)
+        {
+            if (ReferenceEquals(Step(state, (byte)b), state))
+                loops |= ByteGroups.Of((byte)b);
+            else
+                others |= ByteGroups.Of((byte)b);
+        }
+
+        loops &= ~others;
+        if (loops != 0 && LoopsBeyondAscii(state))
+            loops |= ByteGroups.BeyondAscii;
+        state.Loops = loops;
+        return loops;
+    }
+
     /// <summary>Whether the empty text is among an expression's.</summary>
     public bool IsNullable(Language e)
     {
@@ -304,6 +328,33 @@ internal sealed class Automaton
 
     /// <summary>The fault of a grammar that takes more than this machine is to give it.</summary>
     public static FlintException TooComplex() => FlintException.Caller("grammar_too_complex", $"The grammar is too complex: one of its states needs more than {MaxWork} others.");
+
+    private bool LoopsBeyondAscii(Language state)
+    {
+        var passed = new HashSet<(Language, int, int, int)>();
+        for (int lead = 0xC2; lead <= 0xF4; lead++)
+        {
+            (int low, int high) = ByteGroups.Second((byte)lead);
+            if (!Returns(Step(state, (byte)lead), low, high, ByteGroups.Length((byte)lead) - 1))
+                return false;
+        }
+
+        return true;
+
+        bool Returns(Language inside, int low, int high, int left)
+        {
+            if (!passed.Add((inside, low, high, left)))
+                return true;
+            for (int b = low; b <= high; b++)
+            {
+                Language next = Step(inside, (byte)b);
+                if (next.Kind == LanguageKind.Nothing || (left == 1 ? !ReferenceEquals(next, state) : !Returns(next, 0x80, 0xBF, left - 1)))
+                    return false;
+            }
+
+            return true;
+        }
+    }
 
     private static void Flatten(Language part, LanguageKind kind, List<Language> into, ref ByteSet bytes)
     {

@@ -12,6 +12,7 @@ internal sealed record ObjectMember(byte[] Name, Language Value, bool IsRequired
 internal sealed class ObjectShape
 {
     private readonly Dictionary<(BigInteger Seen, int Last, int Named, int Extras), ObjectState> _states = [];
+    private readonly Language _start;
     private readonly BigInteger _required;
     private readonly BigInteger _relevant; // of the members seen, those that decide about others
     private readonly bool[] _isForbidden;
@@ -23,9 +24,14 @@ internal sealed class ObjectShape
     /// <param name="needs">For each of them, those that must be there where it is.</param>
     /// <param name="extras">Names that are not listed, and the values that go with them.</param>
     /// <param name="limits">How many members there are at least and at most, and whether the named ones come in any order.</param>
+    /// <param name="isArray">Whether it is an array of different items, which stand in place of names.</param>
     public ObjectShape(
-        JsonLanguage json, IReadOnlyList<ObjectMember> members, IReadOnlyList<BigInteger> needs, IReadOnlyList<(Language Name, Language Value)> extras, ObjectLimits limits)
+        JsonLanguage json, IReadOnlyList<ObjectMember> members, IReadOnlyList<BigInteger> needs, IReadOnlyList<(Language Name, Language Value)> extras, ObjectLimits limits,
+        bool isArray = false)
     {
+        _start = json.Automaton.Literal(isArray ? "["u8 : "{"u8);
+        Close = json.Automaton.Literal(isArray ? "]"u8 : "}"u8);
+        Colon = isArray ? json.Automaton.Empty : json.Colon;
         Json = json;
         Members = members;
         Needs = needs;
@@ -34,7 +40,7 @@ internal sealed class ObjectShape
         Sorted = [.. Enumerable.Range(0, members.Count)];
         Array.Sort(Sorted, (x, y) => members[x].Name.AsSpan().SequenceCompareTo(members[y].Name));
         _isForbidden = new bool[members.Count];
-        json.Automaton.Literal("{}"u8); // what states are made of later must be told apart from the beginning
+        // What states are made of later must be told apart from the beginning.
         for (int i = 0; i < members.Count; i++)
         {
             foreach (byte next in members[i].Name)
@@ -67,11 +73,17 @@ internal sealed class ObjectShape
     /// <summary>How many members, and in which order.</summary>
     public ObjectLimits Limits { get; }
 
+    /// <summary>What ends it.</summary>
+    public Language Close { get; }
+
+    /// <summary>What stands between a name and its value.</summary>
+    public Language Colon { get; }
+
     /// <summary>An object of this shape.</summary>
     public Language Open()
     {
         Automaton automaton = Json.Automaton;
-        return automaton.Then(automaton.Literal("{"u8), Json.Space, automaton.Names(State(default, -1, 0, 0), 0, 0, ObjectState.Opened));
+        return automaton.Then(_start, Json.Space, automaton.Names(State(default, -1, 0, 0), 0, 0, ObjectState.Opened));
     }
 
     /// <summary>Whether an object can be brought to an end, as far as it is known of values that they can.</summary>
@@ -175,21 +187,21 @@ internal sealed class ObjectState(ObjectShape shape, BigInteger seen, int last, 
         if (shape.Members[member].Name.Length > read + 1)
             return Automaton.Names(this, from, to, read + 1);
         ObjectState after = shape.State(seen | (BigInteger.One << member), member, named + 1, extras);
-        return Automaton.Then(shape.Json.Colon, shape.Members[member].Value, after.Behind());
+        return Automaton.Then(shape.Colon, shape.Members[member].Value, after.Behind());
     }
 
     private Language Behind() => Automaton.Names(this, 0, 0, BehindMember);
 
     private byte ByteAt(int sorted, int index) => shape.Members[shape.Sorted[sorted]].Name[index];
 
-    private Language BodyOpened() => _opened ??= Automaton.Either(CanClose ? Automaton.Literal("}"u8) : Automaton.Nothing, Name());
+    private Language BodyOpened() => _opened ??= Automaton.Either(CanClose ? shape.Close : Automaton.Nothing, Name());
 
     private Language BodyBehindMember()
     {
         if (_behindMember is not null)
             return _behindMember;
         Language more = Name();
-        Language close = CanClose ? Automaton.Then(shape.Json.Space, Automaton.Literal("}"u8)) : Automaton.Nothing;
+        Language close = CanClose ? Automaton.Then(shape.Json.Space, shape.Close) : Automaton.Nothing;
         return _behindMember = Automaton.Either(close, Automaton.Then(shape.Json.Comma, more));
     }
 

@@ -94,6 +94,9 @@ internal sealed record SchemaShape
     /// <summary>Where it is said that no item comes twice; null where it is not.</summary>
     public string? Unique { get; init; }
 
+    /// <summary>Of which kinds there are items, and how many at least and at most.</summary>
+    public IReadOnlyList<(SchemaNode Schema, int Least, int Most)> Contains { get; init; } = [];
+
     /// <summary>What is said of members.</summary>
     public IReadOnlyList<MemberRules> Members { get; init; } = [];
 
@@ -114,7 +117,7 @@ internal sealed record SchemaShape
 
     /// <summary>Whether values have to be looked at one by one: more is said than their types and a list of them.</summary>
     public bool SaysMore =>
-        Excluded.Count + Divisors.Count + Patterns.Count + Items.Count + Members.Count + Required.Count + Needs.Count + Names.Count > 0
+        Excluded.Count + Divisors.Count + Patterns.Count + Items.Count + Contains.Count + Members.Count + Required.Count + Needs.Count + Names.Count > 0
         || Least is not null || Most is not null || MinLength + MinItems + MinMembers > 0 || Unique is not null
         || Math.Min(MaxLength, Math.Min(MaxItems, MaxMembers)) != Language.Unlimited;
 
@@ -145,6 +148,7 @@ internal sealed record SchemaShape
             MinItems = Math.Max(x.MinItems, y.MinItems),
             MaxItems = Math.Min(x.MaxItems, y.MaxItems),
             Unique = x.Unique ?? y.Unique,
+            Contains = Join(x.Contains, y.Contains),
             Members = Join(x.Members, y.Members),
             Required = [.. x.Required.Union(y.Required)],
             Needs = Join(x.Needs, y.Needs),
