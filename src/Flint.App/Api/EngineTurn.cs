@@ -48,7 +48,7 @@ internal sealed class EngineTurn : ChatTurn
     public TokenGrammar? Grammar { get; }
 
     /// <summary>The most tokens of thoughts; null for no limit. An answer that is held to something has room for it, whatever the model thinks.</summary>
-    public int? ThoughtBudget => Plan.Budget ?? (Grammar is null || !Model.Dialect.MayReason ? null : MaxOutput - Math.Min(MaxOutput / 2, MaxKeptRoom));
+    public int? ThoughtBudget => Plan.Budget ?? (Grammar is null || Plan.OpensAnswer || !Model.Dialect.MayReason ? null : MaxOutput - Math.Min(MaxOutput / 2, MaxKeptRoom));
 
     /// <summary>What the model writes to end its thoughts and begin what it is held to; null where it has none.</summary>
     public string? ReasoningClosing => Request.Conversation.ToolChoice.IsForced ? Model.Dialect.ReasoningClosingBeforeCall : Model.Dialect.ReasoningClosing;

@@ -25,6 +25,7 @@ internal sealed class Automaton
     private int _permanent;
     private int _nextId;
     private int _work;
+    private int _found; // the class of bytes that led to an end when one was looked for last
     private bool _derived; // transitions are kept that a finer division into classes would make wrong
 
     /// <summary>An automaton without expressions.</summary>
@@ -271,27 +272,6 @@ internal sealed class Automaton
         return count;
     }
 
-    /// <summary>The groups of bytes (<see cref="ByteGroups"/>) that lead from a state to itself, whole characters where they are of several bytes.</summary>
-    public ulong Loops(Language state)
-    {
-        if (state.Loops is { } known)
-            return known;
-        ulong loops = 0, others = 0;
-        for (int b = 0; b < 0x80; b++)
-        {
-            if (ReferenceEquals(Step(state, (byte)b), state))
-                loops |= ByteGroups.Of((byte)b);
-            else
-                others |= ByteGroups.Of((byte)b);
-        }
-
-        loops &= ~others;
-        if (loops != 0 && LoopsBeyondAscii(state))
-            loops |= ByteGroups.BeyondAscii;
-        state.Loops = loops;
-        return loops;
-    }
-
     /// <summary>Whether the empty text is among an expression's.</summary>
     public bool IsNullable(Language e)
     {
@@ -316,7 +296,8 @@ internal sealed class Automaton
                 LanguageKind.Then => IsAlive(e.First!) && IsAlive(e.Rest!),
                 LanguageKind.Either => Array.Exists(e.Parts, IsAlive),
                 LanguageKind.Repeat => e.Min == 0 || IsAlive(e.First!),
-                LanguageKind.Both or LanguageKind.Not or LanguageKind.Multiple => Search(e),
+                LanguageKind.Both => Relaxation.IsRoomy(this, e) || Search(e),
+                LanguageKind.Not or LanguageKind.Multiple => Search(e),
                 LanguageKind.Rule => ((GrammarRule)e.Tag!).IsProductive,
                 _ => true,
             };
@@ -328,33 +309,6 @@ internal sealed class Automaton
 
     /// <summary>The fault of a grammar that takes more than this machine is to give it.</summary>
     public static FlintException TooComplex() => FlintException.Caller("grammar_too_complex", $"The grammar is too complex: one of its states needs more than {MaxWork} others.");
-
-    private bool LoopsBeyondAscii(Language state)
-    {
-        var passed = new HashSet<(Language, int, int, int)>();
-        for (int lead = 0xC2; lead <= 0xF4; lead++)
-        {
-            (int low, int high) = ByteGroups.Second((byte)lead);
-            if (!Returns(Step(state, (byte)lead), low, high, ByteGroups.Length((byte)lead) - 1))
-                return false;
-        }
-
-        return true;
-
-        bool Returns(Language inside, int low, int high, int left)
-        {
-            if (!passed.Add((inside, low, high, left)))
-                return true;
-            for (int b = low; b <= high; b++)
-            {
-                Language next = Step(inside, (byte)b);
-                if (next.Kind == LanguageKind.Nothing || (left == 1 ? !ReferenceEquals(next, state) : !Returns(next, 0x80, 0xBF, left - 1)))
-                    return false;
-            }
-
-            return true;
-        }
-    }
 
     private static void Flatten(Language part, LanguageKind kind, List<Language> into, ref ByteSet bytes)
     {
@@ -602,28 +556,35 @@ internal sealed class Automaton
     /// <summary>Looks through what can follow for a state that may end. All states on the way to one have texts too.</summary>
     private bool Search(Language start)
     {
+        if (IsNullable(start))
+            return true;
+        byte[] samples = _classes.Samples;
+        int first = _found < samples.Length ? _found : 0; // mostly what led to an end before leads to one again
         var from = new Dictionary<Language, Language?> { [start] = null };
-        var open = new Stack<Language>();
-        open.Push(start);
-        while (open.TryPop(out Language? state))
+        var open = new Stack<(Language State, int Tried)>();
+        open.Push((start, 0));
+        while (open.TryPop(out (Language State, int Tried) at))
         {
-            if (IsNullable(state) || (state.Alive == Language.Answer.Yes && !ReferenceEquals(state, start)))
+            if (at.Tried == samples.Length)
+                continue;
+            open.Push((at.State, at.Tried + 1));
+            int index = (first + at.Tried) % samples.Length;
+            Language next = Derive(at.State, samples[index]);
+            if (next.Alive == Language.Answer.No)
+                continue;
+            if (next.Alive == Language.Answer.Yes || IsNullable(next))
             {
-                for (Language? one = state; one is not null; one = from[one])
+                next.Alive = Language.Answer.Yes;
+                for (Language? one = at.State; one is not null; one = from[one])
                     one.Alive = Language.Answer.Yes;
+                _found = index;
                 return true;
             }
 
-            if (state.Alive == Language.Answer.No)
-                continue;
             if (from.Count > MaxSearch)
                 throw TooComplex();
-            foreach (byte sample in _classes.Samples)
-            {
-                Language next = Derive(state, sample);
-                if (next.Kind != LanguageKind.Nothing && from.TryAdd(next, state))
-                    open.Push(next);
-            }
+            if (from.TryAdd(next, at.State))
+                open.Push((next, 0));
         }
 
         foreach (Language one in from.Keys)

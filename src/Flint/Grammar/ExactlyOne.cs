@@ -27,8 +27,12 @@ internal sealed class ExactlyOne(SchemaReader reader, Func<SchemaShape, SchemaSh
             List<SchemaShape> alone = held[i];
             for (int k = 0; k < held.Count && alone.Count > 0; k++)
             {
-                if (k != i && !AreDisjoint(alone, held[k], 0))
-                    alone = Without(alone, schemas[k], schema) ?? throw SchemaReader.Unsupported(schema, "oneOf", $"it cannot be told how {schemas[i].Path} and {schemas[k].Path} keep apart");
+                List<SchemaShape> shared = k == i ? [] : alone.FindAll(one => !held[k].TrueForAll(other => AreDisjoint(one, other, 0)));
+                if (shared.Count == 0)
+                    continue;
+                List<SchemaShape> rest = Without(shared, schemas[k], schema)
+                    ?? throw SchemaReader.Unsupported(schema, "oneOf", $"both {schemas[i].Path} and {schemas[k].Path} might hold; 'anyOf' takes either");
+                alone = [.. alone.Except(shared), .. rest];
             }
 
             result.AddRange(alone);
@@ -50,9 +54,6 @@ internal sealed class ExactlyOne(SchemaReader reader, Func<SchemaShape, SchemaSh
             return null;
         }
     }
-
-    private bool AreDisjoint(List<SchemaShape> some, List<SchemaShape> others, int depth) =>
-        some.TrueForAll(one => others.TrueForAll(other => AreDisjoint(one, other, depth)));
 
     private bool AreDisjoint(SchemaShape one, SchemaShape other, int depth)
     {
@@ -87,7 +88,7 @@ internal sealed class ExactlyOne(SchemaReader reader, Func<SchemaShape, SchemaSh
             return false;
         foreach (string name in one.Required.Union(other.Required))
         {
-            if (MemberOf(one, name) is { } first && MemberOf(other, name) is { } second && AreDisjoint(first, second, depth + 1))
+            if (MemberOf(one, name) is { } first && MemberOf(other, name) is { } second && first.TrueForAll(x => second.TrueForAll(y => AreDisjoint(x, y, depth + 1))))
                 return true;
         }
 

@@ -41,14 +41,20 @@ internal sealed class ObjectShape
         Array.Sort(Sorted, (x, y) => members[x].Name.AsSpan().SequenceCompareTo(members[y].Name));
         _isForbidden = new bool[members.Count];
         // What states are made of later must be told apart from the beginning.
+        ByteSet bytes = default;
         for (int i = 0; i < members.Count; i++)
         {
-            foreach (byte next in members[i].Name)
-                json.Automaton.Bytes(ByteSet.Of(next));
+            bytes |= ByteSet.Of(members[i].Name);
             if (members[i].IsRequired)
                 _required |= BigInteger.One << i;
             if (!needs[i].IsZero)
                 _relevant |= needs[i] | (BigInteger.One << i);
+        }
+
+        for (int b = 0; b < 256; b++)
+        {
+            if (bytes.Has((byte)b))
+                json.Automaton.Bytes(ByteSet.Of((byte)b));
         }
 
         if (limits.IsAnyOrder)
@@ -159,6 +165,7 @@ internal sealed class ObjectState(ObjectShape shape, BigInteger seen, int last, 
     public const int BehindMember = -1;
 
     private readonly BigInteger _missing = shape.Missing(seen, last);
+    private int[]? _addable; // how many of the members by name before each can come next
     private Language? _opened;
     private Language? _behindMember;
 
@@ -174,14 +181,8 @@ internal sealed class ObjectState(ObjectShape shape, BigInteger seen, int last, 
     {
         if (names.Size < 0)
             return Automaton.Derive(names.Size == Opened ? BodyOpened() : BodyBehindMember(), next);
-        int read = (int)names.Size, from = names.Min;
-        while (from < names.Max && ByteAt(from, read) < next)
-            from++;
-        int to = from;
-        bool any = false;
-        while (to < names.Max && ByteAt(to, read) == next)
-            any |= CanAdd(shape.Sorted[to++]);
-        if (!any)
+        int read = (int)names.Size, from = Find(names.Min, names.Max, read, next), to = Find(from, names.Max, read, next + 1);
+        if (Addable(from, to) == 0)
             return Automaton.Nothing;
         int member = shape.Sorted[from];
         if (shape.Members[member].Name.Length > read + 1)
@@ -192,7 +193,32 @@ internal sealed class ObjectState(ObjectShape shape, BigInteger seen, int last, 
 
     private Language Behind() => Automaton.Names(this, 0, 0, BehindMember);
 
-    private byte ByteAt(int sorted, int index) => shape.Members[shape.Sorted[sorted]].Name[index];
+    // The first of some of the names by name, equal so far, whose next byte is not below one.
+    private int Find(int from, int to, int read, int least)
+    {
+        while (from < to)
+        {
+            int middle = (from + to) / 2;
+            if (shape.Members[shape.Sorted[middle]].Name[read] < least)
+                from = middle + 1;
+            else
+                to = middle;
+        }
+
+        return from;
+    }
+
+    private int Addable(int from, int to)
+    {
+        if (_addable is null)
+        {
+            _addable = new int[shape.Members.Count + 1];
+            for (int i = 0; i < shape.Members.Count; i++)
+                _addable[i + 1] = _addable[i] + (CanAdd(shape.Sorted[i]) ? 1 : 0);
+        }
+
+        return _addable[to] - _addable[from];
+    }
 
     private Language BodyOpened() => _opened ??= Automaton.Either(CanClose ? shape.Close : Automaton.Nothing, Name());
 
@@ -208,7 +234,7 @@ internal sealed class ObjectState(ObjectShape shape, BigInteger seen, int last, 
     private Language Name()
     {
         var parts = new List<Language>();
-        if (Enumerable.Range(0, shape.Members.Count).Any(CanAdd))
+        if (Addable(0, shape.Members.Count) > 0)
             parts.Add(Automaton.Names(this, 0, shape.Members.Count, 0));
         if (CanAddExtra())
         {
@@ -233,17 +259,18 @@ internal sealed class ObjectState(ObjectShape shape, BigInteger seen, int last, 
 
     private bool CanAdd(int member)
     {
+        if (!shape.Limits.IsAnyOrder && (member <= last || (!_missing.IsZero && BigInteger.TrailingZeroCount(_missing) < member)))
+            return false;
         BigInteger bit = BigInteger.One << member;
         if (!(seen & bit).IsZero || shape.IsForbidden(member))
             return false;
         BigInteger needs = shape.Needs[member] & ~seen;
         if (!shape.Limits.IsAnyOrder)
         {
-            BigInteger upTo = bit - 1;
-            if (member <= last || !(_missing & upTo).IsZero || !(needs & upTo).IsZero)
+            if (!(needs & (bit - 1)).IsZero)
                 return false;
             int left = shape.Extras.Count > 0 ? 1 : 0;
-            for (int i = member + 1; i < shape.Members.Count; i++)
+            for (int i = member + 1; i < shape.Members.Count && named + 1 + left < shape.Limits.Least; i++)
                 left += shape.IsForbidden(i) ? 0 : 1;
             if (named + 1 + left < shape.Limits.Least)
                 return false;

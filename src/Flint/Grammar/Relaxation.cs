@@ -31,6 +31,13 @@ internal sealed class Relaxation(Automaton automaton)
         return (Make(e, least, bytes), bytes);
     }
 
+    /// <summary>Whether an intersection is of a pattern and a limit of characters that leaves room for it, so that it has a text for sure.</summary>
+    public static bool IsRoomy(Automaton automaton, Language both)
+    {
+        int nodes = 0;
+        return Length(automaton, both, out Language text) is { Min: 0 } length && Reach(text, ref nodes).Shortest <= length.Max;
+    }
+
     // The nearest of the far limits.
     private void Find(Language e, int least, ref long near)
     {
@@ -52,7 +59,7 @@ internal sealed class Relaxation(Automaton automaton)
                     near = Math.Min(near, limit);
                 Find(e.First!, least, ref near);
                 break;
-            case LanguageKind.Both when Length(e, out Language? text) is { } length:
+            case LanguageKind.Both when Length(automaton, e, out Language text) is { } length:
                 if (Room(length, text) is var room && room >= least)
                 {
                     near = Math.Min(near, room);
@@ -78,7 +85,7 @@ internal sealed class Relaxation(Automaton automaton)
             case LanguageKind.Repeat:
                 Language body = Make(e.First!, least, bytes);
                 return IsFar(e, least, out _) ? automaton.Repeat(body, Math.Min(e.Min, bytes + 1)) : automaton.Repeat(body, e.Min, e.Max);
-            case LanguageKind.Both when Length(e, out Language? text) is { } length && Room(length, text) >= least:
+            case LanguageKind.Both when Length(automaton, e, out Language text) is { } length && Room(length, text) >= least:
                 Language relaxed = Make(text, least, bytes);
                 return length.Min == 0 ? relaxed : automaton.Both(relaxed, automaton.Repeat(length.First!, length.Min));
             default:
@@ -93,7 +100,7 @@ internal sealed class Relaxation(Automaton automaton)
     }
 
     // Of a text of a pattern that has a limit of characters, the limit and the pattern. Patterns have no characters but those of their form.
-    private Language? Length(Language both, out Language text)
+    private static Language? Length(Automaton automaton, Language both, out Language text)
     {
         text = both;
         if (both.Parts.Length != 2)

@@ -38,7 +38,7 @@ internal sealed class SchemaNegation(SchemaDocument document)
             case "$ref" when value.ValueKind == JsonValueKind.String:
                 return [[document.Find(schema, value.GetString()!).Negated()]];
             case "not":
-                return [[SchemaDocument.Inside(schema, value, "not")]];
+                return [[Unseen(SchemaDocument.Inside(schema, value, "not"))]];
             case "allOf":
                 return Each(schema, keyword).Select(one => (IReadOnlyList<SchemaNode>)[one.Negated()]);
             case "anyOf":
@@ -53,6 +53,10 @@ internal sealed class SchemaNegation(SchemaDocument document)
                 return [[Made(schema, $$"""{"{{SchemaKeywords.ExcludedValues}}": {{value.GetRawText()}} }""")]];
             case "pattern":
                 return [[Made(schema, $$"""{"type": "string", "{{SchemaKeywords.ExcludedPattern}}": {{value.GetRawText()}} }""")]];
+            case "format" when value.ValueKind == JsonValueKind.String && StringFormats.IsWhole(value.GetString()!):
+                return [[Made(schema, $$"""{"type": "string", "{{SchemaKeywords.ExcludedPattern}}": {{JsonSerializer.Serialize(StringFormats.Find(value.GetString()!))}} }""")]];
+            case "format" when value.ValueKind == JsonValueKind.String && !StringFormats.IsSpecified(value.GetString()!):
+                return [];
             case "minLength" when value.TryGetInt32(out int least):
                 return least == 0 ? [] : [[Made(schema, $$"""{"type": "string", "maxLength": {{least - 1}} }""")]];
             case "maxLength" when value.TryGetInt32(out int most):
@@ -121,9 +125,12 @@ internal sealed class SchemaNegation(SchemaDocument document)
         for (int i = 0; i < schemas.Count; i++)
         {
             for (int k = i + 1; k < schemas.Count; k++)
-                yield return [schemas[i], schemas[k]];
+                yield return [Unseen(schemas[i]), Unseen(schemas[k])];
         }
     }
+
+    // What stands under 'not' leaves members and items unevaluated, also where it is negated twice.
+    private static SchemaNode Unseen(SchemaNode schema) => schema with { Path = $"{schema.Path}/!" };
 
     private static SchemaNode Made(SchemaNode schema, string json)
     {

@@ -100,7 +100,7 @@ internal sealed class SchemaReader
     private List<SchemaShape> ReadConditions(SchemaNode schema, List<SchemaShape> result)
     {
         JsonElement element = schema.Element;
-        if (element.TryGetProperty("if", out JsonElement condition) && (element.TryGetProperty("then", out _) || element.TryGetProperty("else", out _)))
+        if (_document.HasConditions && element.TryGetProperty("if", out JsonElement condition) && (element.TryGetProperty("then", out _) || element.TryGetProperty("else", out _)))
         {
             SchemaNode when = SchemaDocument.Inside(schema, condition, "if");
             List<SchemaNode> yes = [when], no = [when.Negated()];

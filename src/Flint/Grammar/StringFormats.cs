@@ -72,6 +72,9 @@ internal static class StringFormats
     /// <summary>Whether the specifications say of a format which strings it has, so that it cannot be passed over.</summary>
     public static bool IsSpecified(string format) => format is "regex" || Known.ContainsKey(format);
 
+    /// <summary>Whether all strings of a format are enforced as such, and not only the usual ones.</summary>
+    public static bool IsWhole(string format) => format is "date" or "ipv4" or "ipv6" or "uuid" or "json-pointer" or "relative-json-pointer" or "byte";
+
     // The same with characters beyond ASCII.
     private static string Wide(string uri) => uri.Replace(Unreserved, Unreserved + Beyond, StringComparison.Ordinal);
 }

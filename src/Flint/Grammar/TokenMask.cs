@@ -16,7 +16,7 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
 {
     private const int MaxMasks = 256; // kept of each kind; 16 KiB each for 128,000 tokens
     private const int ManyBytes = 12; // a state that takes so many of the printable bytes is inside a text
-    private const int ManyNodes = 8; // below a node, for which it is worth asking whether all of them are passed
+    private const int ManyNodes = 1; // below a node, for which it is worth asking whether all of them are passed
 
     private readonly Relaxation _relaxation = new(automaton);
     private readonly ulong[] _limited = new ulong[vocabulary.Words];
@@ -121,10 +121,17 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
     {
         if (head.Inner is { } known)
             return known;
-        if (head is { Kind: LanguageKind.Then, First: { Kind: LanguageKind.Repeat } text } && ReferenceEquals(text.First, json.FreeCharacter) && ReferenceEquals(head.Rest, json.Quote))
-            return head.Inner = vocabulary.FreeText(text.Min, text.Max, () => MakeInner(head));
+        if (head is { Kind: LanguageKind.Then, First: { Kind: LanguageKind.Repeat } text } && ReferenceEquals(head.Rest, json.Quote))
+        {
+            bool isFree = ReferenceEquals(text.First, json.FreeCharacter);
+            if (isFree || ReferenceEquals(text.First, json.Inner.AnyCharacter))
+                return head.Inner = FreeText(head, text, isFree);
+        }
+
         return MakeInner(head);
     }
+
+    private InnerMask FreeText(Language head, Language text, bool isFree) => vocabulary.FreeText(isFree, text.Min, text.Max, () => MakeInner(head));
 
     private InnerMask MakeInner(Language head)
     {
@@ -170,7 +177,7 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
                 continue;
             }
 
-            if (ends[node] - node > ManyNodes && (ReferenceEquals(next, before) || next.Loops is > 0) && (below[node] & ~automaton.Loops(next)) == 0
+            if (ends[node] - node > ManyNodes && (ReferenceEquals(next, before) || next.Loops is > 0) && (below[node] & ~Loops.Of(automaton, next)) == 0
                 && (exits is null || !automaton.IsNullable(next)))
             {
                 foreach (int token in vocabulary.Through(node)) // all of them lead back here

@@ -18,7 +18,7 @@ public sealed class TokenVocabulary
 
     private const byte FirstControl = 0xF5; // up to 0xFF, none of which is in UTF-8
 
-    private readonly ConcurrentDictionary<(int Min, int Max), InnerMask> _freeTexts = new();
+    private readonly ConcurrentDictionary<(bool IsFree, int Min, int Max), InnerMask> _freeTexts = new();
     private readonly Dictionary<string, byte> _controls = new(StringComparer.Ordinal);
     private readonly byte[][] _pieces; // empty for tokens that no grammar has
     private readonly int[] _byLength; // the longest tokens first
@@ -130,16 +130,17 @@ public sealed class TokenVocabulary
         _order.AsSpan(Firsts[node]..(Ends[node] < Firsts.Length ? Firsts[Ends[node]] : _order.Length));
 
     /// <summary>What the tokens do inside the rest of any JSON string of so many characters, which is the same in all grammars.</summary>
+    /// <param name="isFree">Whether characters are written in any way, not only in the shortest.</param>
     /// <param name="min">The fewest characters.</param>
     /// <param name="max">The most characters.</param>
     /// <param name="make">Finds it where it is not known.</param>
-    internal InnerMask FreeText(int min, int max, Func<InnerMask> make)
+    internal InnerMask FreeText(bool isFree, int min, int max, Func<InnerMask> make)
     {
-        if (_freeTexts.TryGetValue((min, max), out InnerMask? known))
+        if (_freeTexts.TryGetValue((isFree, min, max), out InnerMask? known))
             return known;
         InnerMask made = make();
         if (_freeTexts.Count < MaxFreeTexts)
-            _freeTexts.TryAdd((min, max), made);
+            _freeTexts.TryAdd((isFree, min, max), made);
         return made;
     }
 

@@ -23,19 +23,26 @@ public sealed class SchemaSuiteTests : IDisposable
     {
         File.WriteAllText(_folder.File("a.json"), """
             [{"description": "d", "schema": {"type": "integer"}, "tests": [{"data": 1, "valid": true}, {"data": "x", "valid": false}, {"data": 2, "valid": false, "description": "no"}]},
-             {"schema": {"contains": {}}, "tests": []},
+             {"schema": {"uniqueItems": true}, "tests": []},
              {"schema": false, "tests": [{"data": 1, "valid": false}]},
              {"schema": {"maxLength": 1}, "tests": [{"data": "ab", "valid": true}, {"data": "\u0007", "valid": true}]}]
             """);
         var told = new List<string>();
-        var suite = new SchemaSuite(Nano(), isAnyOrder: true) { Tell = (name, instance, isValid) => told.Add($"{name} {instance} {isValid}") };
+        var refused = new List<string>();
+        var suite = new SchemaSuite(Nano(), isAnyOrder: true)
+        {
+            Tell = (name, instance, isValid) => told.Add($"{name} {instance} {isValid}"), TellRefused = (name, why) => refused.Add($"{name}: {why}"), SlowestKept = 3,
+        };
         suite.Read(_folder.File("a.json"));
         Assert.Equal((4, 3, 1), (suite.Count.Schemas, suite.Count.Compiled, suite.Count.Passed));
         Assert.Equal(((3, 3), (1, 1)), (suite.Count.Instances, suite.Count.Wrong));
         Assert.Equal((1, 1), (suite.Count.FalselyAccepting, suite.Count.FalselyRejecting));
-        Assert.Equal([("contains", 1)], suite.Count.Refusals.Select(one => (one.Key, one.Value)));
+        Assert.Equal([("uniqueItems", 1)], suite.Count.Refusals.Select(one => (one.Key, one.Value)));
         Assert.Equal(["a.json: d no 2 False", "a.json  \"ab\" True"], told);
-        Assert.NotEmpty(suite.Count.MaskTimes);
+        Assert.Contains("'uniqueItems' at #", Assert.Single(refused), StringComparison.Ordinal);
+        Assert.True(suite.Count.MaskTimes.Count > suite.Count.FirstMaskTimes.Count && suite.Count.FirstMaskTimes.Count == 2);
+        Assert.Equal(3, suite.Slowest.Count);
+        Assert.True(suite.Slowest[0].Time >= suite.Slowest[1].Time && suite.Slowest[1].Time >= suite.Slowest[2].Time);
         Assert.Throws<FlintException>(() =>
         {
             File.WriteAllText(_folder.File("b.json"), "{}");
