@@ -11,7 +11,10 @@ internal sealed class ExactlyOne(SchemaReader reader, Func<SchemaShape, SchemaSh
     private const int MaxDepth = 4; // of members that tell schemas apart
     private const int MaxAlternatives = 64; // of one schema without the others
 
+    private const int MaxCompared = 100_000; // pairs of alternatives
+
     private readonly Dictionary<(SchemaShape Shape, string Name), List<SchemaShape>?> _members = [];
+    private int _compared;
 
     /// <summary>The alternatives of a value.</summary>
     /// <param name="schemas">The schemas.</param>
@@ -57,6 +60,8 @@ internal sealed class ExactlyOne(SchemaReader reader, Func<SchemaShape, SchemaSh
 
     private bool AreDisjoint(SchemaShape one, SchemaShape other, int depth)
     {
+        if (++_compared > MaxCompared)
+            throw FlintException.Caller("grammar_too_complex", $"The schema's alternatives of 'oneOf' are too many: more than {MaxCompared} pairs of them would have to be compared.");
         if (SchemaShape.Merge(one, other) is not { } both)
             return true;
         JsonTypes types = TypesOf(both);
@@ -104,7 +109,7 @@ internal sealed class ExactlyOne(SchemaReader reader, Func<SchemaShape, SchemaSh
         foreach (MemberRules rules in shape.Members)
         {
             int before = schemas.Count;
-            schemas.AddRange(rules.Named.Where(one => one.Name == name).Select(one => one.Schema));
+            schemas.AddRange(rules.Of(name));
             if (schemas.Count == before && rules.Matching.Count == 0 && rules.Others is { } others)
                 schemas.Add(others);
         }

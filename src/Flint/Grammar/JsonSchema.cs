@@ -72,6 +72,7 @@ internal sealed class JsonSchema
     {
         if (schemas.Count == 0)
             return _json.Value;
+        schemas = [.. schemas.Select(_reader.Resolve)];
         string key = string.Join('\n', schemas.Select(schema => schema.Key).Distinct().Order(StringComparer.Ordinal));
         if (!_values.TryGetValue(key, out Language? value))
             _values[key] = value = _automaton.Rule(() => _automaton.Either([.. _reader.Read(schemas).Select(Value)]));
@@ -284,11 +285,12 @@ internal sealed class JsonSchema
             throw FlintException.Caller("grammar_too_complex", $"The schema's objects have more than {MaxMembers} members with names.");
         Language? nameText = shape.Names.Count == 0 ? null
             : _automaton.Either([.. _reader.Read(shape.Names).Select(one => StringText(one, _json.Inner))]);
+        HashSet<string> required = [.. shape.Required];
         var members = new List<ObjectMember>();
         foreach (string name in names)
         {
             bool isNamed = nameText is null || _automaton.Accepts(nameText, _json.Inner.Encode(name));
-            members.Add(new ObjectMember(_json.Quoted(name), isNamed ? Value(SchemasOf(shape, name)) : _automaton.Nothing, shape.Required.Contains(name)));
+            members.Add(new ObjectMember(_json.Quoted(name), isNamed ? Value(SchemasOf(shape, name)) : _automaton.Nothing, required.Contains(name)));
         }
 
         List<(Language, Language)> extras = Extras(shape, names, nameText);
@@ -317,7 +319,7 @@ internal sealed class JsonSchema
         foreach (MemberRules rules in shape.Members)
         {
             int before = schemas.Count;
-            schemas.AddRange(rules.Named.Where(one => one.Name == name).Select(one => one.Schema));
+            schemas.AddRange(rules.Of(name));
             schemas.AddRange(rules.Matching.Where(one => _automaton.Accepts(Pattern.Search(_automaton, _json.Inner, one.Pattern), _json.Inner.Encode(name))).Select(one => one.Schema));
             if (schemas.Count == before && rules.Others is { } others)
                 schemas.Add(others);

@@ -36,6 +36,20 @@ internal sealed class SchemaReader
         return result;
     }
 
+    /// <summary>The schema that another is only a reference to; else itself.</summary>
+    /// <exception cref="FlintException">Caller: a reference leads to nothing.</exception>
+    public SchemaNode Resolve(SchemaNode schema)
+    {
+        for (int i = 0; i < MaxDepth && !schema.IsNegated && !schema.IsMade && SchemaDocument.Text(schema.Element, "$ref") is { } reference; i++)
+        {
+            if (!_document.IgnoresBesideReference && schema.Element.EnumerateObject().Any(one => one.Name != "$ref" && SchemaKeywords.IsKnown(one.Name)))
+                break;
+            schema = _document.Find(schema, reference);
+        }
+
+        return schema;
+    }
+
     /// <summary>The fault of a keyword that cannot be enforced.</summary>
     public static FlintException Unsupported(SchemaNode schema, string keyword, string? why = null) =>
         FlintException.Caller("unsupported_schema", $"The schema's keyword '{keyword}' at {schema.Path} cannot be enforced{(why is null ? "" : $": {why}")}.");

@@ -44,7 +44,13 @@ internal sealed record SchemaNode(JsonElement Element, string Path, Uri Base, bo
 /// <param name="Others">All others; null where nothing is said of them.</param>
 /// <param name="IsNegation">Whether that is said by what a schema is not, which leaves members unevaluated.</param>
 internal sealed record MemberRules(
-    IReadOnlyList<(string Name, SchemaNode Schema)> Named, IReadOnlyList<(string Pattern, SchemaNode Schema)> Matching, SchemaNode? Others, bool IsNegation);
+    IReadOnlyList<(string Name, SchemaNode Schema)> Named, IReadOnlyList<(string Pattern, SchemaNode Schema)> Matching, SchemaNode? Others, bool IsNegation)
+{
+    private ILookup<string, SchemaNode>? _byName;
+
+    /// <summary>What is said of a member by its name.</summary>
+    public IEnumerable<SchemaNode> Of(string name) => (_byName ??= Named.ToLookup(one => one.Name, one => one.Schema))[name];
+}
 
 /// <summary>What one schema says about items: the first ones, and all others.</summary>
 internal sealed record ItemRules(IReadOnlyList<SchemaNode> First, SchemaNode? Others, bool IsNegation);
