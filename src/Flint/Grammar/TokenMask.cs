@@ -128,7 +128,55 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
                 return head.Inner = FreeText(head, text, isFree);
         }
 
-        return MakeInner(head);
+        return Listed(head) is { } words ? MakeOthers(head, words) : MakeInner(head);
+    }
+
+    // Of any text but a few, with the mark that ends it, these few.
+    private Language? Listed(Language head)
+    {
+        if (head is not { Kind: LanguageKind.Then, First: { Kind: LanguageKind.Both, Parts.Length: 2 } both } || !ReferenceEquals(head.Rest, json.Quote))
+            return null;
+        int any = Array.IndexOf(both.Parts, json.Inner.AnyText);
+        return any >= 0 && both.Parts[1 - any] is { Kind: LanguageKind.Not, First: { } words } && IsFinite(words) ? words : null;
+    }
+
+    private static bool IsFinite(Language e)
+    {
+        Automaton.Guard();
+        for (; e.Kind == LanguageKind.Then; e = e.Rest!)
+        {
+            if (!IsFinite(e.First!))
+                return false;
+        }
+
+        return e.Kind is LanguageKind.Bytes or LanguageKind.Empty || (e.Kind == LanguageKind.Either && Array.TrueForAll(e.Parts, IsFinite));
+    }
+
+    /// <summary>What tokens do in any text but a few: what they do in any text, but where they end one of the few. Inside of one, any text can still become another.</summary>
+    private InnerMask MakeOthers(Language head, Language words)
+    {
+        InnerMask any = InnerOf(automaton.Then(json.Inner.AnyText, json.Quote));
+        ulong[] allowed = [.. any.Allowed];
+        var exits = new HashSet<int>(any.Exits);
+        byte[] bytes = vocabulary.Bytes, depths = vocabulary.Depths;
+        _path[0] = automaton.Then(words, json.Quote);
+        for (int node = 0; node < bytes.Length;)
+        {
+            Language next = automaton.Step(_path[depths[node]], bytes[node]);
+            bool ends = next.Kind != LanguageKind.Nothing && automaton.IsNullable(next);
+            if (ends)
+            {
+                exits.Remove(node);
+                for (int token = vocabulary.Tokens[node]; token >= 0; token = vocabulary.Same[token])
+                    allowed[token >> 6] &= ~(1UL << token);
+            }
+
+            _path[depths[node] + 1] = next;
+            node = next.Kind == LanguageKind.Nothing || ends ? vocabulary.Ends[node] : node + 1;
+        }
+
+        Keep(_inner, head, static one => one.Inner = null);
+        return head.Inner = new InnerMask(allowed, [.. exits.Order()]);
     }
 
     private InnerMask FreeText(Language head, Language text, bool isFree) => vocabulary.FreeText(isFree, text.Min, text.Max, () => MakeInner(head));

@@ -20,6 +20,7 @@ public sealed class TokenMaskTests
         """{"type": "array", "items": {"type": "string", "pattern": "^[^x]{0,20}$"}, "maxItems": 2}""",
         """{"type": "array", "contains": {"const": "abc"}, "maxContains": 2, "items": {"type": "string", "maxLength": 4}, "maxItems": 5}""",
         """{"type": "array", "items": {"enum": ["abc", "name", "ab", true]}, "uniqueItems": true}""",
+        """{"type": "object", "properties": {"abc": {"type": "integer"}, "ab": {"type": "null"}, "a\"b": {}, "name€uro": {"type": "boolean"}}, "additionalProperties": {"type": "boolean"}, "maxProperties": 3}""",
         """{"anyOf": [{"enum": ["abc", "ab", "name", 12, 345]}, {"type": "array", "items": {"type": "string", "format": "date"}}]}""",
     ];
 
