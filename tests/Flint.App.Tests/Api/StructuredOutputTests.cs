@@ -202,7 +202,7 @@ public sealed class StructuredOutputTests(StructuredOutputTests.Servers servers)
     [InlineData("{\"type\": \"tool\", \"name\": \"weather\"}")]
     public async Task A_forced_call_is_made_whatever_the_model_thinks(string choice)
     {
-        string body = "{\"model\": \"tiny\", \"temperature\": 1, \"max_tokens\": 400, " + Messages + ", \"tools\": [{\"name\": \"weather\", \"input_schema\": " + Parameters + "}], \"tool_choice\": " + choice + ", \"seed\": ";
+        string body = "{\"model\": \"tiny\", \"temperature\": 1, \"max_tokens\": 400, \"thinking\": {\"type\": \"adaptive\"}, " + Messages + ", \"tools\": [{\"name\": \"weather\", \"input_schema\": " + Parameters + "}], \"tool_choice\": " + choice + ", \"seed\": ";
         foreach (TestServer server in (TestServer[])[servers.Thinker, servers.Nano])
         {
             bool thinks = false;

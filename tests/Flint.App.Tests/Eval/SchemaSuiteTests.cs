@@ -50,10 +50,11 @@ public sealed class SchemaSuiteTests : IDisposable
         });
     }
 
-    // Besides, what is valid where strings are not of their format, and integers with a point: answers are held to be plainer than that.
+    // Falsely rejected is what is valid where strings are not of their format, and integers with a point: answers are held to be plainer
+    // than that. Falsely accepted are contents of strings, which draft 7 may look into, and what an address beside a reference changes there.
     [Theory]
-    [InlineData("draft2020-12", 350, 305, 14)]
-    [InlineData("draft7", 200, 180, 14)]
+    [InlineData("draft2020-12", 395, 345, 0)]
+    [InlineData("draft7", 290, 265, 4)]
     public void The_test_suite_of_json_schema(string draft, int compiled, int passed, int falselyAccepting)
     {
         var suite = new SchemaSuite(Nano(), isAnyOrder: true);
@@ -86,7 +87,7 @@ public sealed class SchemaSuiteTests : IDisposable
         for (int i = 0; i < files.Length; i += 40) // the whole takes minutes: flint eval schemas
             suite.Read(files[i]);
         SchemaCount count = suite.Count;
-        Assert.True(count.Compiled >= 0.85 * count.Schemas && count.Passed >= 0.95 * count.Compiled && count.FalselyAccepting <= 0.02 * count.Compiled,
+        Assert.True(count.Compiled >= 0.95 * count.Schemas && count.Passed >= 0.99 * count.Compiled && count.FalselyAccepting <= 0.005 * count.Compiled,
             $"{count.Schemas} schemas, {count.Compiled} compiled, {count.Passed} passed, {count.FalselyAccepting} falsely accepting, {count.FalselyRejecting} falsely rejecting");
     }
 }
