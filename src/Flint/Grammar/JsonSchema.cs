@@ -205,11 +205,12 @@ internal sealed class JsonSchema
             return isInteger ? _json.Integer : _json.Number;
         Language result = isInteger ? _json.Integer : isFraction ? _json.Fraction : _json.Decimal;
         result = _automaton.Both(result, NumberRange.Between(_json, shape.Least?.Value, shape.Most?.Value, shape.Least?.IsExcluded == true, shape.Most?.IsExcluded == true));
-        foreach (ExactNumber divisor in shape.Divisors)
+        foreach ((ExactNumber divisor, bool isNegated) in shape.Divisors)
         {
             if (divisor.Digits > 1_000_000_000_000_000 || divisor.Scale > 15)
                 throw FlintException.Caller("unsupported_schema", "The schema's keyword 'multipleOf' cannot be enforced: the number has too many digits.");
-            result = _automaton.Both(result, _automaton.Multiple((long)divisor.Digits, divisor.Scale));
+            Language multiple = _automaton.Multiple((long)divisor.Digits, divisor.Scale);
+            result = _automaton.Both(result, isNegated ? _automaton.Not(multiple) : multiple);
         }
 
         foreach (JsonElement one in excluded)

@@ -6,7 +6,7 @@ namespace Flint.Grammar;
 internal sealed class SchemaKeywords(SchemaNode schema)
 {
     /// <summary>Keywords of our own, with which negated schemas are told.</summary>
-    public const string ExcludedValues = " excluded values", ExcludedPattern = " excluded pattern";
+    public const string ExcludedValues = " excluded values", ExcludedPattern = " excluded pattern", ExcludedMultiple = " excluded multiple";
 
     /// <summary>The type of numbers that are not whole, which negated schemas have.</summary>
     public const string Fraction = " fraction";
@@ -25,7 +25,7 @@ internal sealed class SchemaKeywords(SchemaNode schema)
         "$dynamicRef", "$recursiveRef", "$ref", "additionalItems", "additionalProperties", "allOf", "anyOf", "const", "contains", "dependencies", "dependentRequired",
         "dependentSchemas", "else", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "if", "items", "maxContains", "maxItems", "maxLength", "maxProperties",
         "maximum", "minContains", "minItems", "minLength", "minProperties", "minimum", "multipleOf", "not", "oneOf", "pattern", "patternProperties", "prefixItems",
-        "properties", "propertyNames", "required", "then", "type", "unevaluatedItems", "unevaluatedProperties", "uniqueItems", ExcludedValues, ExcludedPattern,
+        "properties", "propertyNames", "required", "then", "type", "unevaluatedItems", "unevaluatedProperties", "uniqueItems", ExcludedValues, ExcludedPattern, ExcludedMultiple,
     ];
 
     private readonly JsonElement _element = schema.Element;
@@ -56,7 +56,7 @@ internal sealed class SchemaKeywords(SchemaNode schema)
             Excluded = ReadValues(ExcludedValues) ?? [],
             Least = Tightest(Bound("minimum", "exclusiveMinimum"), Exclusive("exclusiveMinimum"), 1),
             Most = Tightest(Bound("maximum", "exclusiveMaximum"), Exclusive("exclusiveMaximum"), -1),
-            Divisors = Number("multipleOf") is { } divisor ? [divisor.Digits.Sign > 0 ? divisor : throw Invalid("multipleOf", "a number above 0")] : [],
+            Divisors = ReadDivisors(),
             MinLength = Count("minLength") ?? 0,
             MaxLength = Count("maxLength") ?? Language.Unlimited,
             Patterns = ReadPatterns(),
@@ -166,6 +166,18 @@ internal sealed class SchemaKeywords(SchemaNode schema)
         if (value.ValueKind != JsonValueKind.Number)
             throw Invalid(keyword, "a number");
         return ExactNumber.Read(value.GetRawText()) ?? throw SchemaReader.Unsupported(schema, keyword, "the number has too many digits");
+    }
+
+    private List<(ExactNumber, bool)> ReadDivisors()
+    {
+        var divisors = new List<(ExactNumber, bool)>();
+        foreach (string keyword in (string[])["multipleOf", ExcludedMultiple])
+        {
+            if (Number(keyword) is { } divisor)
+                divisors.Add((divisor.Digits.Sign > 0 ? divisor : throw Invalid("multipleOf", "a number above 0"), keyword == ExcludedMultiple));
+        }
+
+        return divisors;
     }
 
     // In draft 4 exclusiveMinimum is a flag beside minimum.

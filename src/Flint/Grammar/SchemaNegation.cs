@@ -77,6 +77,8 @@ internal sealed class SchemaNegation(SchemaDocument document)
                 return [[Made(schema, $$"""{"type": "number", "maximum": {{value.GetRawText()}} }""")]];
             case "exclusiveMaximum" when value.ValueKind == JsonValueKind.Number:
                 return [[Made(schema, $$"""{"type": "number", "minimum": {{value.GetRawText()}} }""")]];
+            case "multipleOf" when value.ValueKind == JsonValueKind.Number:
+                return [[Made(schema, $$"""{"type": "number", "{{SchemaKeywords.ExcludedMultiple}}": {{value.GetRawText()}} }""")]];
             case "minProperties" when value.TryGetInt32(out int least):
                 return least == 0 ? [] : [[Made(schema, $$"""{"type": "object", "maxProperties": {{least - 1}} }""")]];
             case "maxProperties" when value.TryGetInt32(out int most):

@@ -76,8 +76,8 @@ internal sealed record SchemaShape
     /// <summary>The greatest number.</summary>
     public NumberBound? Most { get; init; }
 
-    /// <summary>What numbers are multiples of.</summary>
-    public IReadOnlyList<ExactNumber> Divisors { get; init; } = [];
+    /// <summary>What numbers are multiples of, and whether they must not be.</summary>
+    public IReadOnlyList<(ExactNumber Number, bool IsNegated)> Divisors { get; init; } = [];
 
     /// <summary>The shortest string.</summary>
     public int MinLength { get; init; }
