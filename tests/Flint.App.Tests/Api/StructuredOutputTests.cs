@@ -198,8 +198,8 @@ public sealed class StructuredOutputTests(StructuredOutputTests.Servers servers)
 
     // Whatever is drawn: half of the tokens are the call's, and behind thoughts that are ended come no others.
     [Theory]
-    [InlineData("{\"type\": \"any\"}")]
-    [InlineData("{\"type\": \"tool\", \"name\": \"weather\"}")]
+    [InlineData("{\"type\": \"any\", \"disable_parallel_tool_use\": true}")]
+    [InlineData("{\"type\": \"tool\", \"name\": \"weather\", \"disable_parallel_tool_use\": true}")]
     public async Task A_forced_call_is_made_whatever_the_model_thinks(string choice)
     {
         string body = "{\"model\": \"tiny\", \"temperature\": 1, \"max_tokens\": 400, \"thinking\": {\"type\": \"adaptive\"}, " + Messages + ", \"tools\": [{\"name\": \"weather\", \"input_schema\": " + Parameters + "}], \"tool_choice\": " + choice + ", \"seed\": ";
