@@ -32,7 +32,11 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
             return known;
         ulong[] mask = new ulong[vocabulary.Words];
         foreach (Language part in state.Kind == LanguageKind.Either ? state.Parts : [state])
-            Add(part, mask);
+        {
+            if (automaton.IsAlive(part)) // what follows a text may be nothing, though another alternative goes on
+                Add(part, mask);
+        }
+
         Keep(_masked, state, static one => one.Mask = null);
         return state.Mask = mask;
     }
