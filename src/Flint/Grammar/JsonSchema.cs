@@ -11,6 +11,7 @@ internal sealed class JsonSchema
 
     private const int MaxClasses = 64; // of names, by the patterns that they match
     private const int MaxMembers = 4096;
+    private const int MaxDivisor = 1 << 15; // what is left of a division is a state each
 
     private readonly JsonLanguage _json;
     private readonly Automaton _automaton;
@@ -207,7 +208,7 @@ internal sealed class JsonSchema
         result = _automaton.Both(result, NumberRange.Between(_json, shape.Least?.Value, shape.Most?.Value, shape.Least?.IsExcluded == true, shape.Most?.IsExcluded == true));
         foreach ((ExactNumber divisor, bool isNegated) in shape.Divisors)
         {
-            if (divisor.Digits > 1_000_000_000_000_000 || divisor.Scale > 15)
+            if (divisor.Digits > MaxDivisor || divisor.Scale > 15)
                 throw FlintException.Caller("unsupported_schema", "The schema's keyword 'multipleOf' cannot be enforced: the number has too many digits.");
             Language multiple = _automaton.Multiple((long)divisor.Digits, divisor.Scale);
             result = _automaton.Both(result, isNegated ? _automaton.Not(multiple) : multiple);
