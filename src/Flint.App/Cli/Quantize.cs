@@ -2,6 +2,8 @@ using System.CommandLine;
 using System.Text.Json;
 using Flint.App.Serving;
 using Flint.Formats;
+using Flint.Models;
+using Flint.Tokens;
 using Flint.Weights;
 
 namespace Flint.App.Cli;
@@ -11,7 +13,7 @@ internal static class Quantize
 {
     internal static Command Create()
     {
-        var source = new Argument<string>("SOURCE") { Description = "The model: a .gguf file (of a split model, any shard), or OWNER/REPO[:QUANT] of a pulled model." };
+        var source = new Argument<string>("SOURCE") { Description = "The model: a .gguf file (of a split model, any shard), a folder of safetensors as on the Hugging Face hub, or OWNER/REPO[:QUANT] of a pulled model." };
         var target = new Argument<string>("TARGET") { Description = "The .gguf file to write." };
         var to = new Option<string>("--to") { Description = $"Weight format or mix: {string.Join(", ", Quantizer.Mixes)}.", Required = true, HelpName = "QUANT" };
         var outputType = new Option<string?>("--output-type") { Description = "The format of the matrix that makes the logits, where not the mix's own.", HelpName = "TYPE" };
@@ -23,14 +25,33 @@ internal static class Quantize
         {
             string path = parsed.GetRequiredValue(target);
             var options = new QuantizerOptions { Mix = parsed.GetRequiredValue(to), OutputType = parsed.GetValue(outputType) is { } name ? Verb.WeightType(outputType.Name, name) : null, Threads = parsed.GetValue(threads) };
-            using GgufFile file = GgufFile.Open(ModelLocator.Find(parsed.GetRequiredValue(source)));
-            bool asJson = parsed.GetValue(json);
-            int width = file.Tensors.Select(t => t.Name.Length).DefaultIfEmpty().Max();
-            IReadOnlyList<QuantizedTensor> tensors = Quantizer.Write(file, path, options, asJson ? null : tensor => Console.WriteLine(Line(tensor, width)));
-            if (asJson) PrintJson(file.FileBytes, path, options.Mix, tensors);
-            else PrintTotal(file.FileBytes, path, tensors);
+            string named = parsed.GetRequiredValue(source);
+            if (!HubModel.IsFolder(named))
+            {
+                Write(ModelLocator.Find(named), path, options, parsed.GetValue(json));
+                return;
+            }
+            string whole = path + ".source"; // the same model as GGUF, for as long as it takes
+            try
+            {
+                HubModel.WriteGguf(named, whole, vocabulary => HubTokenizer.Metadata(named, vocabulary));
+                Write(whole, path, options, parsed.GetValue(json));
+            }
+            finally
+            {
+                File.Delete(whole);
+            }
         });
         return command;
+    }
+
+    private static void Write(string source, string path, QuantizerOptions options, bool asJson)
+    {
+        using GgufFile file = GgufFile.Open(source);
+        int width = file.Tensors.Select(t => t.Name.Length).DefaultIfEmpty().Max();
+        IReadOnlyList<QuantizedTensor> tensors = Quantizer.Write(file, path, options, asJson ? null : tensor => Console.WriteLine(Line(tensor, width)));
+        if (asJson) PrintJson(file.FileBytes, path, options.Mix, tensors);
+        else PrintTotal(file.FileBytes, path, tensors);
     }
 
     private static string Line(QuantizedTensor tensor, int width)

@@ -16,9 +16,9 @@ internal static class Tune
     private static readonly Option<string[]> Outputs = new("--out", "-o") { Description = "Where the adapter goes: a .gguf file, which llama.cpp loads too, or a folder in PEFT's layout; both may be named.", Required = true, HelpName = "PATH" };
     private static readonly Option<int> Rank = Verb.Range(new Option<int>("--rank") { Description = "The adapter's rank.", DefaultValueFactory = _ => 16, HelpName = "R" }, 1, 1024);
     private static readonly Option<float?> Alpha = Verb.Range(new Option<float?>("--alpha") { Description = "The adapter counts alpha / rank (default: twice the rank).", HelpName = "A" }, 1e-6f, 1e6f);
-    private static readonly Option<string[]> Targets = new("--target") { Description = $"Matrices of every layer that get an adapter: {string.Join(", ", LoraOptions.KnownTargets)} (default: all the model has).", HelpName = "NAME", AllowMultipleArgumentsPerToken = true };
+    private static readonly Option<string[]> Targets = new("--target") { Description = $"Matrices of every layer that get an adapter, with commas between: {string.Join(", ", LoraOptions.KnownTargets)}, or as PEFT has them, q_proj (default: all of the layers that the model has).", HelpName = "NAME", AllowMultipleArgumentsPerToken = true };
     private static readonly Option<float> Epochs = Verb.Range(new Option<float>("--epochs") { Description = "Rounds through the data.", DefaultValueFactory = _ => 3, HelpName = "N" }, 0.01f, 10_000);
-    private static readonly Option<float> Rate = Verb.Range(new Option<float>("--learning-rate") { Description = "The highest learning rate; it falls to a tenth along half a cosine.", DefaultValueFactory = _ => 1e-3f, HelpName = "RATE" }, 1e-9f, 1);
+    private static readonly Option<float> Rate = Verb.Range(new Option<float>("--learning-rate") { Description = "The highest learning rate; it falls to a hundredth along half a cosine.", DefaultValueFactory = _ => 1e-3f, HelpName = "RATE" }, 1e-9f, 1);
     private static readonly Option<int> BatchTokens = Verb.Range(new Option<int>("--batch-tokens") { Description = "Tokens of one step.", DefaultValueFactory = _ => 2048, HelpName = "N" }, 16, 1 << 20);
     private static readonly Option<int> MaxTokens = Verb.Range(new Option<int>("--max-tokens") { Description = "A longer conversation is left out, and reported (default: what a step holds).", HelpName = "N" }, 2, 1 << 20);
     private static readonly Option<float> PromptWeight = Verb.Range(new Option<float>("--prompt-weight") { Description = "The loss weight of what the assistant does not write.", HelpName = "W" }, 0, 1);
@@ -40,6 +40,8 @@ internal static class Tune
         string[] outputs = [.. parsed.GetRequiredValue(Outputs).Select(Path.GetFullPath)];
         int batch = parsed.GetValue(BatchTokens), rank = parsed.GetValue(Rank), longest = parsed.GetValue(MaxTokens);
         ulong seed = parsed.GetValue(Seed);
+        if (longest > batch + 1)
+            throw FlintException.Caller("invalid_training_option", $"{MaxTokens.Name} is {longest}; expected at most one more than {BatchTokens.Name}, which is {batch}");
         return new Recipe
         {
             Path = "the command line",
@@ -53,7 +55,7 @@ internal static class Tune
             {
                 Rank = rank,
                 Alpha = parsed.GetValue(Alpha) ?? 2 * rank,
-                Targets = parsed.GetValue(Targets) is { Length: > 0 } targets ? targets : null,
+                Targets = parsed.GetValue(Targets) is { Length: > 0 } targets ? ReadTargets(targets) : null,
             },
             Epochs = parsed.GetValue(Epochs),
             Adapters = outputs,
@@ -67,9 +69,12 @@ internal static class Tune
                 MicroBatchTokens = batch,
                 MaxExampleTokens = longest == 0 ? batch : longest,
                 LearningRate = parsed.GetValue(Rate),
-                FinalLearningRate = parsed.GetValue(Rate) / 10,
+                FinalLearningRate = parsed.GetValue(Rate) / 100,
                 WeightDecay = 0,
             },
         };
     }
+
+    private static string[] ReadTargets(string[] targets) =>
+        [.. targets.SelectMany(target => target.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)).Select(LoraOptions.TargetOf).Distinct()];
 }

@@ -40,8 +40,9 @@ public static class ModelCard
             if (results.Any(r => r.Task == task)) text.Append($"- {task}: {skill}\n");
         text.Append("\n## What it cannot do\n\n");
         text.Append("It knows nothing of the real world, and is to say so when asked. It reads only English, and only simple sentences: words and kinds\n");
-        text.Append("of questions that are not in its examples are beyond it. Large numbers and long calculations go wrong. It follows only the\n");
-        text.Append("instructions named above. What it says must not be relied on.\n\n");
+        text.Append("of questions that are not in its examples are beyond it. Sums are always part of a story there: a bare one, such as \"What is\n");
+        text.Append("3 + 4?\", gets a wrong answer. Large numbers and long calculations go wrong. It follows only the instructions named above. What\n");
+        text.Append("it says must not be relied on.\n\n");
         Shape(text, model);
         Data(text);
         Results(text, options, results);

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Flint.App.Nano;
 using Flint.Dialects;
+using Flint.Models;
 using Flint.Tokens;
 using Flint.Training;
 using Flint.Weights;
@@ -39,7 +40,23 @@ internal sealed class Preparation
 
     private IReadOnlyList<string> Conversations => _recipe.Generated is null ? _recipe.Files : [.. _recipe.Files, GeneratedFile];
 
+    private string LeftOut => Path.Combine(_recipe.Folder, "left-out.txt");
+
     private string StampFile => Path.Combine(_recipe.Folder, "prepared.txt");
+
+    /// <summary>The shape of the model before it is made: a vocabulary that is to be learnt counts in full.</summary>
+    /// <exception cref="FlintException">Caller: a model is absent, or cannot have the adapter. ModelFile: it is not supported.</exception>
+    internal ModelConfig Config()
+    {
+        if (_recipe.BaseModel is { } model)
+        {
+            ModelConfig config = Trainer.ConfigOf(Existing(model), _recipe.Lora);
+            return _recipe.KvHeads > 0 && config.Heads % _recipe.KvHeads == 0 ? config with { KvHeads = _recipe.KvHeads } : config;
+        }
+        if (_recipe.TokenizerModel is not { } other) return _recipe.Shape!.Config(_recipe.VocabularySize);
+        using GgufFile file = GgufFile.Open(Existing(other));
+        return _recipe.Shape!.Config(file.Metadata.Get<string[]>("tokenizer.ggml.tokens").Length);
+    }
 
     /// <summary>Makes what is missing.</summary>
     /// <exception cref="FlintException">Caller: an input is absent, or training has begun with other inputs.</exception>
@@ -90,13 +107,19 @@ internal sealed class Preparation
         using GgufFile file = GgufFile.Open(Model);
         string template = file.Metadata.TryGet("tokenizer.chat_template", out string? own) && own is not null ? own
             : throw FlintException.File("no_chat_template", $"{Model} has no chat template, so conversations cannot be rendered for it");
-        var dataset = new ChatDataset(ChatTemplate.Parse(template), Tokenizer.FromGguf(file.Metadata), new ChatDatasetOptions
+        DatasetReport report;
+        using (var leftOut = new StreamWriter(LeftOut) { NewLine = "\n" })
         {
-            MaxTokens = _recipe.Options.MaxExampleTokens,
-            PromptWeight = _recipe.PromptWeight,
-            Threads = _recipe.Options.Threads == 0 ? Environment.ProcessorCount : _recipe.Options.Threads,
-        });
-        Tell(dataset.Write(Conversations, Examples));
+            report = new ChatDataset(ChatTemplate.Parse(template), Tokenizer.FromGguf(file.Metadata), new ChatDatasetOptions
+            {
+                MaxTokens = _recipe.Options.MaxExampleTokens,
+                PromptWeight = _recipe.PromptWeight,
+                Threads = _recipe.Options.Threads == 0 ? Environment.ProcessorCount : _recipe.Options.Threads,
+                OnFault = fault => leftOut.WriteLine(fault),
+            }).Write(Conversations, Examples);
+        }
+        if (report.Faults == 0) File.Delete(LeftOut);
+        Tell(report);
     }
 
     private void Tell(DatasetReport report)
@@ -105,7 +128,7 @@ internal sealed class Preparation
         if (report.Faults == 0) return;
         _output.WriteLine($"Left out: {report.Faults:N0} lines ({string.Join(", ", report.FaultsByCode.Select(f => $"{f.Value:N0} {f.Key}"))}).");
         foreach (DatasetFault fault in report.FirstFaults) _output.WriteLine($"  {fault}");
-        if (report.Faults > report.FirstFaults.Count) _output.WriteLine($"  and {report.Faults - report.FirstFaults.Count:N0} more");
+        if (report.Faults > report.FirstFaults.Count) _output.WriteLine($"  and {report.Faults - report.FirstFaults.Count:N0} more; all are in {LeftOut}");
     }
 
     /// <summary>A digest of everything that the prepared files follow from.</summary>
@@ -126,9 +149,11 @@ internal sealed class Preparation
         foreach (string? model in (string?[])[_recipe.BaseModel, _recipe.TokenizerModel])
         {
             if (model is null) continue;
-            if (!File.Exists(model)) throw FlintException.Caller("model_not_found", $"{_recipe.Path}: no such model file: {model}");
-            Add($"{new FileInfo(model).Length} {File.GetLastWriteTimeUtc(model).Ticks}");
+            Add($"{new FileInfo(Existing(model)).Length} {File.GetLastWriteTimeUtc(model).Ticks}");
         }
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
+
+    private string Existing(string model) =>
+        File.Exists(model) ? model : throw FlintException.Caller("model_not_found", $"{_recipe.Path}: no such model file: {model}");
 }

@@ -2,6 +2,7 @@ using Flint.App.Config;
 using Flint.App.Nano;
 using Flint.App.Serving;
 using Flint.Training;
+using Flint.Weights;
 
 namespace Flint.App.Recipes;
 
@@ -76,9 +77,12 @@ internal sealed record Recipe
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="FlintException">Caller: something in it is wrong; the message names the line.</exception>
-    internal static Recipe Load(string path)
+    internal static Recipe Load(string path) => Read(path, YamlSection.Load(path));
+
+    /// <summary>Reads what a file holds.</summary>
+    /// <inheritdoc cref="Load"/>
+    internal static Recipe Read(string path, YamlSection root)
     {
-        YamlSection root = YamlSection.Load(path);
         string home = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
         string At(string relative) => System.IO.Path.GetFullPath(System.IO.Path.Combine(home, relative));
 
@@ -117,7 +121,7 @@ internal sealed record Recipe
             KvHeads = baseModel is null ? 0 : model.Integer("kv_heads", 0, 1, 1 << 20),
             Folder = At(output.RequiredText("folder")),
             Output = output.Text("model") is { } target ? At(target) : null,
-            Quantized = [.. (output.Section("quantized")?.Entries() ?? []).Select(q => (q.Key, At(q.Value)))],
+            Quantized = ReadQuantized(output, At),
             CheckpointEvery = 0,
             StopAfterMinutes = 0,
             Options = new TrainerOptions(),
@@ -127,6 +131,19 @@ internal sealed record Recipe
         root.Close();
         Locate(training, "steps", recipe.Options.Check);
         return recipe;
+    }
+
+    // A name that is none would show only once the model is trained.
+    private static (string Mix, string Path)[] ReadQuantized(YamlSection output, Func<string, string> at)
+    {
+        if (output.Section("quantized") is not { } formats) return [];
+        IReadOnlyList<(string Mix, string Path)> entries = formats.Entries();
+        foreach ((string mix, _) in entries)
+        {
+            if (!Quantizer.Mixes.Contains(mix, StringComparer.OrdinalIgnoreCase))
+                throw formats.Fault(mix, $"output.quantized: '{mix}' is no weight format; expected some of {string.Join(", ", Quantizer.Mixes)}");
+        }
+        return [.. entries.Select(entry => (entry.Mix, at(entry.Path)))];
     }
 
     private static (ulong Seed, int Items, string? Task, int Stage)? ReadGenerator(YamlSection data)
@@ -206,7 +223,7 @@ internal sealed record Recipe
         return shape;
     }
 
-    /// <summary>Gives what a check finds the line of a key.</summary>
+    /// <summary>Gives what a check finds the line of the key it names, or of another where it names none that is there.</summary>
     private static void Locate(YamlSection section, string key, Action check)
     {
         try
@@ -215,7 +232,7 @@ internal sealed record Recipe
         }
         catch (FlintException fault)
         {
-            throw section.Fault(key, fault.Message);
+            throw section.Fault(fault.Message.Split(' ').FirstOrDefault(section.Has) ?? key, fault.Message);
         }
     }
 }

@@ -55,10 +55,11 @@ internal sealed class TrainingRun
     internal TrainingEnd Execute(CancellationToken stop)
     {
         long began = _time.GetTimestamp();
+        _recipe.Options.Check();
+        CheckMemory();
         Directory.CreateDirectory(_recipe.Folder);
         using FileStream held = Hold();
         _preparation.Run();
-        CheckMemory();
         using ExampleFile data = ExampleFile.Open(_preparation.Examples);
         bool resumed = File.Exists(_preparation.Checkpoint);
         if (_recipe.Epochs > 0) _recipe = _recipe with { Options = OfEpochs(data) };
@@ -173,13 +174,14 @@ internal sealed class TrainingRun
         }
     }
 
+    // Before anything is made: the first weights alone may be more than the machine has room for.
     private void CheckMemory()
     {
-        long need = Trainer.EstimateBytes(Trainer.ConfigOf(_preparation.Model), _recipe.Options, _recipe.Lora), available = MachineMemory.Available();
+        long need = Trainer.EstimateBytes(_preparation.Config(), _recipe.Options, _recipe.Lora), available = MachineMemory.Available();
         _output.WriteLine($"Memory: {need / 1048576.0:N0} MiB needed, {available / 1048576.0:N0} MiB available.");
         if (need > available)
             throw new FlintException(FaultSide.Machine, "out_of_memory",
-                $"Training needs {need / 1048576.0:N0} MiB and the machine has {available / 1048576.0:N0} MiB available; a smaller training.micro_batch_tokens or model needs less");
+                $"Training needs {need / 1048576.0:N0} MiB and the machine has {available / 1048576.0:N0} MiB available; {(_recipe.Lora is null ? "a smaller training.micro_batch_tokens" : "fewer --batch-tokens")} or a smaller model needs less");
     }
 
     // Two processes in one folder would write over each other's files.

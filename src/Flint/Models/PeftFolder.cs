@@ -14,6 +14,9 @@ namespace Flint.Models;
 /// </summary>
 internal static partial class PeftFolder
 {
+    /// <summary>The head's name on the hub.</summary>
+    public const string HeadModule = "lm_head";
+
     private const string ConfigName = "adapter_config.json", WeightsName = "adapter_model.safetensors";
     private const string Root = "base_model.model.";
     private const int MaxConfigBytes = 1 << 20;
@@ -29,6 +32,10 @@ internal static partial class PeftFolder
         ("mlp.up_proj", DecoderTensors.FeedForwardUp),
         ("mlp.down_proj", DecoderTensors.FeedForwardDown),
     ];
+
+    /// <summary>The part of a layer that a module is, named in full or by its last word; null where there is none of that name.</summary>
+    public static string? PartOf(string module) =>
+        Modules.LastOrDefault(m => m.Module == module || m.Module.EndsWith("." + module, StringComparison.Ordinal)).Tensor;
 
     public static LoraAdapter Load(string folder, GgufFile model)
     {
@@ -89,14 +96,19 @@ internal static partial class PeftFolder
     private static int HubRow(ModelConfig shape, string tensor, int row)
     {
         bool rotates = tensor.EndsWith($".{DecoderTensors.Query}.weight", StringComparison.Ordinal) || tensor.EndsWith($".{DecoderTensors.Key}.weight", StringComparison.Ordinal);
-        if (!rotates || shape.RopePairing != RopePairing.Adjacent || shape.HeadLength % 2 != 0) return row;
-        int inHead = row % shape.HeadLength;
-        return row - inHead + inHead % 2 * (shape.HeadLength / 2) + inHead / 2;
+        return rotates && shape.RopePairing == RopePairing.Adjacent && shape.HeadLength % 2 == 0 ? AdjacentRow(shape.HeadLength, row) : row;
+    }
+
+    /// <summary>The row on the hub of a matrix of heads that rotate adjacent pairs, of an even length.</summary>
+    public static int AdjacentRow(int headLength, int row)
+    {
+        int inHead = row % headLength;
+        return row - inHead + inHead % 2 * (headLength / 2) + inHead / 2;
     }
 
     private static string? TensorOf(string module)
     {
-        if (module == "lm_head") return DecoderTensors.Head;
+        if (module == HeadModule) return DecoderTensors.Head;
         Match layer = LayerModule().Match(module);
         string part = layer.Groups["part"].Value;
         string? tensor = layer.Success ? Modules.FirstOrDefault(m => m.Module == part).Tensor : null;
@@ -105,7 +117,7 @@ internal static partial class PeftFolder
 
     private static string ModuleOf(string tensor, string architecture)
     {
-        if (tensor == DecoderTensors.Head) return "lm_head";
+        if (tensor == DecoderTensors.Head) return HeadModule;
         string[] parts = tensor.Split('.'); // blk.N.PART.weight
         string module = Modules.First(m => m.Tensor == parts[2]).Module;
         return $"model.{(architecture == MuseGlimmer.Architecture ? "language_model." : "")}layers.{parts[1]}.{module}";

@@ -16,6 +16,9 @@ public sealed class ChatDatasetOptions
     /// <summary>Threads that render and encode; the result does not depend on it.</summary>
     public int Threads { get; init; } = 1;
 
+    /// <summary>Told every line that cannot be used, in order.</summary>
+    public Action<DatasetFault>? OnFault { get; init; }
+
     /// <summary>The time that templates print.</summary>
     public DateTimeOffset Now { get; init; } = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
 }
@@ -169,7 +172,11 @@ public sealed class ChatDataset
         for (int i = 0; i < batch.Count; i++)
         {
             report.AddLine();
-            if (faults[i] is { } fault) report.AddFault(path, batch[i].Number, fault);
+            if (faults[i] is { } fault)
+            {
+                DatasetFault told = report.AddFault(path, batch[i].Number, fault);
+                _options.OnFault?.Invoke(told);
+            }
             foreach (Example example in examples[i] ?? [])
             {
                 into.Add(example.Ids, example.Weights);

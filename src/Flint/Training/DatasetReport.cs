@@ -8,7 +8,7 @@ namespace Flint.Training;
 public readonly record struct DatasetFault(string File, long Line, string Code, string Message)
 {
     /// <summary>One line for a person: <c>FILE:LINE: message</c>.</summary>
-    public override string ToString() => $"{File}:{Line}: {Message}";
+    public override string ToString() => $"{File}:{Line}: {Message}".ReplaceLineEndings(" ");
 }
 
 /// <summary>What was read from files of conversations.</summary>
@@ -46,11 +46,13 @@ public sealed class DatasetReport
 
     internal void AddLine() => Lines++;
 
-    internal void AddFault(string file, long line, FlintException fault)
+    internal DatasetFault AddFault(string file, long line, FlintException fault)
     {
         Faults++;
         _byCode[fault.Code] = _byCode.GetValueOrDefault(fault.Code) + 1;
-        if (_first.Count < MaxFaultsKept) _first.Add(new DatasetFault(file, line, fault.Code, fault.Message));
+        var told = new DatasetFault(file, line, fault.Code, fault.Message);
+        if (_first.Count < MaxFaultsKept) _first.Add(told);
+        return told;
     }
 
     internal void AddExample(in Example example)

@@ -32,6 +32,12 @@ public sealed record LoraOptions
     /// <summary>The names that <see cref="Targets"/> may hold.</summary>
     public static IReadOnlyList<string> KnownTargets { get; } = [.. s_targets, HeadTarget];
 
+    /// <summary>
+    /// The name of a target, given so or as the Hugging Face hub and PEFT name the matrix: <c>q_proj</c>, <c>mlp.up_proj</c>,
+    /// <c>lm_head</c>; <c>gate_proj</c> alone is that of the feed-forward block. What is neither stays as it is.
+    /// </summary>
+    public static string TargetOf(string name) => name == PeftFolder.HeadModule ? HeadTarget : PeftFolder.PartOf(name) ?? name;
+
     /// <summary>Whether the head gets one.</summary>
     internal bool AdaptsHead => Targets?.Contains(HeadTarget) ?? false;
 
@@ -67,8 +73,9 @@ public sealed record LoraOptions
         }
     }
 
-    /// <exception cref="FlintException">Caller: a value is out of range.</exception>
-    internal void Check()
+    /// <summary>Refuses values that no adapter can have.</summary>
+    /// <exception cref="FlintException">Caller: a value is out of range, or a target is unknown.</exception>
+    public void Check()
     {
         if (Rank is < 1 or > MaxRank) throw FlintException.Caller("invalid_training_option", $"The adapter's rank is {Rank}; expected 1 to {MaxRank}.");
         if (!(Alpha > 0) || !float.IsFinite(Alpha)) throw FlintException.Caller("invalid_training_option", FormattableString.Invariant($"The adapter's alpha is {Alpha}; expected a positive number."));
@@ -77,6 +84,20 @@ public sealed record LoraOptions
         {
             if (!KnownTargets.Contains(target))
                 throw FlintException.Caller("invalid_training_option", $"The adapter's target \"{target}\" is not known; expected some of {string.Join(", ", KnownTargets)}.");
+        }
+    }
+
+    /// <exception cref="FlintException">Caller: a target is not in the model.</exception>
+    internal void CheckFits(ModelConfig config, bool tied, string model)
+    {
+        if (AdaptsHead && tied)
+            throw FlintException.Caller("invalid_training_option", $"The head of {model} is its embedding, which gets no adapter; expected targets without \"{HeadTarget}\".");
+        HashSet<string> present = [.. DecoderTensors.Of(config, tied: true).Where(t => !t.IsVector).Select(t => t.Name)];
+        string[] fitting = [.. s_targets.Where(target => present.Contains(DecoderTensors.Name(0, target)))];
+        foreach (string target in (Targets ?? []).Where(target => target != HeadTarget))
+        {
+            if (!fitting.Contains(target))
+                throw FlintException.Caller("invalid_training_option", $"The adapter's target \"{target}\" is not in {model}; expected some of {string.Join(", ", fitting)}.");
         }
     }
 }

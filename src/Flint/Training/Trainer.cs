@@ -102,10 +102,16 @@ public sealed unsafe class Trainer : IDisposable
     }
 
     /// <summary>The shape of the model in a file, for <see cref="EstimateBytes"/>.</summary>
-    public static ModelConfig ConfigOf(string model)
+    /// <param name="model">The file.</param>
+    /// <param name="lora">The adapter that it is to get; null for none.</param>
+    /// <exception cref="FlintException">ModelFile: the model is not supported. Caller: it cannot have that adapter.</exception>
+    public static ModelConfig ConfigOf(string model, LoraOptions? lora = null)
     {
         using GgufFile file = GgufFile.Open(model);
-        return Dense(file);
+        ModelConfig config = Dense(file);
+        lora?.Check();
+        lora?.CheckFits(config, !file.Tensors.TryGet(DecoderTensors.Head, out _), file.Path);
+        return config;
     }
 
     /// <summary>One optimizer step: as many packed batches as <see cref="TrainerOptions.Accumulation"/> says.</summary>
@@ -233,10 +239,9 @@ public sealed unsafe class Trainer : IDisposable
     private static IEnumerable<(string Name, int Columns, int Rows)> Tensors(GgufFile file, ModelConfig config, LoraOptions? lora)
     {
         bool tied = !file.Tensors.TryGet(DecoderTensors.Head, out _);
-        if (lora is { AdaptsHead: true } && tied)
-            throw FlintException.Caller("invalid_training_option", $"The head of {file.Path} is its embedding, which gets no adapter; expected targets without \"{LoraOptions.HeadTarget}\".");
-        if (lora is not null) return lora.Tensors(config);
-        return DecoderTensors.Of(config, tied).Select(t => (t.Name, t.Columns, t.Rows));
+        if (lora is null) return DecoderTensors.Of(config, tied).Select(t => (t.Name, t.Columns, t.Rows));
+        lora.CheckFits(config, tied, file.Path);
+        return lora.Tensors(config);
     }
 
     private static TrainingSizes Sizes(TrainerOptions options, LoraOptions? lora, int threads) =>

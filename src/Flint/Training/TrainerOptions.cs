@@ -56,7 +56,7 @@ public sealed record TrainerOptions
     /// <summary>The greatest norm of a step's gradient; 0 for none.</summary>
     public float ClipNorm { get; init; } = 1f;
 
-    /// <summary>The longest example in tokens; longer ones are an error.</summary>
+    /// <summary>The longest example in tokens, at most one more than <see cref="MicroBatchTokens"/>; longer ones are an error.</summary>
     public int MaxExampleTokens { get; init; } = 2048;
 
     /// <summary>The first step whose learning rate depends on how many steps there will be.</summary>
@@ -79,7 +79,7 @@ public sealed record TrainerOptions
         Require(Accumulation is >= 1 and <= 4096, "accumulation", Accumulation, "1 to 4096");
         Require(Steps >= 1, "steps", Steps, "at least 1");
         Require(LearningRate > 0 && float.IsFinite(LearningRate), "learning_rate", LearningRate, "a positive number");
-        Require(FinalLearningRate >= 0 && FinalLearningRate <= LearningRate, "final_learning_rate", FinalLearningRate, "0 to the learning rate");
+        Require(FinalLearningRate >= 0 && FinalLearningRate <= LearningRate, "final_learning_rate", FinalLearningRate, FormattableString.Invariant($"0 to learning_rate ({LearningRate})"));
         Require(WarmupSteps >= 0 && WarmupSteps < Math.Max(2, Steps), "warmup_steps", WarmupSteps, "0 to below the steps");
         Require(DecaySteps >= 0 && DecaySteps <= Steps, "decay_steps", DecaySteps, "0 to the steps");
         Require(WeightDecay is >= 0 and <= 1, "weight_decay", WeightDecay, "0 to 1");
@@ -89,7 +89,7 @@ public sealed record TrainerOptions
         Require(Momentum is >= 0 and < 1, "momentum", Momentum, "0 to below 1");
         Require(Epsilon > 0 && float.IsFinite(Epsilon), "epsilon", Epsilon, "a positive number");
         Require(ClipNorm >= 0, "clip_norm", ClipNorm, "at least 0");
-        Require(MaxExampleTokens >= 2 && MaxExampleTokens - 1 <= MicroBatchTokens, "max_example_tokens", MaxExampleTokens, $"2 to the micro batch's {MicroBatchTokens} + 1");
+        Require(MaxExampleTokens >= 2 && MaxExampleTokens - 1 <= MicroBatchTokens, "max_tokens", MaxExampleTokens, $"2 to micro_batch_tokens + 1 ({MicroBatchTokens + 1})");
     }
 
     private static void Require(bool holds, string name, object value, string expected)

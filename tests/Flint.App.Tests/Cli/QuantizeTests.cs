@@ -49,6 +49,33 @@ public sealed class QuantizeTests : IDisposable
         Assert.Equal(WeightType.F16, file.Tensors.Get("output.weight").Type);
     }
 
+    [Fact]
+    public void A_folder_of_the_hub_is_as_good_a_source()
+    {
+        string shared = TestData.Shared("data/weights/stories260K-converted"), other = Path.Combine(_folder, "other.gguf");
+        FlintProcess.Result run = FlintProcess.Run(["quantize", Path.Combine(shared, "hf-f32"), Target, "--to", "Q8_0", "--threads", "1"]);
+        Assert.Equal((0, ""), (run.Code, run.Errors));
+        Assert.Contains("F32 -> Q8_0  error 0.", run.Output, StringComparison.Ordinal);
+        Assert.Equal(0, FlintProcess.Run(["quantize", Path.Combine(shared, "stories260K-f32.gguf"), other, "--to", "Q8_0", "--threads", "1"]).Code);
+        Assert.False(File.Exists(Target + ".source"));
+        string Told(string model)
+        {
+            FlintProcess.Result told = FlintProcess.Run(["run", model, "--raw", "--prompt", "Once upon a time", "--temperature", "0", "--max-tokens", "32", "--threads", "1"]);
+            Assert.Equal((0, ""), (told.Code, told.Errors));
+            return told.Output;
+        }
+        Assert.Equal(Told(other), Told(Target));
+        Assert.Contains("num_hidden_layers", Refused("config.json", "{\"model_type\": \"llama\"}"), StringComparison.Ordinal);
+    }
+
+    private string Refused(string file, string text)
+    {
+        string folder = Directory.CreateDirectory(Path.Combine(_folder, "hub")).FullName;
+        File.WriteAllText(Path.Combine(folder, file), text);
+        File.WriteAllText(Path.Combine(folder, "model.safetensors"), "");
+        return FlintProcess.Run(["quantize", folder, Target + "2", "--to", "Q8_0"]).Complaint;
+    }
+
     [Theory]
     [InlineData("unknown weight format", "--to", "Q9")]
     [InlineData("--output-type: expected one of", "--to", "Q8_0", "--output-type", "IQ2_XS")]

@@ -44,6 +44,7 @@ public sealed class TrainTests : IDisposable
 
         Assert.Equal(0, FlintProcess.Run(["train", broken]).Code);
         Assert.Equal(File.ReadAllBytes(_folder.File("whole.gguf")), File.ReadAllBytes(_folder.File("broken.gguf")));
+        Assert.Equal(File.ReadAllBytes(_folder.File("whole/checkpoint.gguf")), File.ReadAllBytes(_folder.File("broken/checkpoint.gguf")));
         Assert.Equal(Enumerable.Range(1, 60), File.ReadLines(_folder.File("broken/training.csv")).Skip(1).Select(row => int.Parse(row.Split(',')[0])));
     }
 

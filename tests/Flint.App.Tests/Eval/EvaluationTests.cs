@@ -63,6 +63,7 @@ public sealed class EvaluationTests : IDisposable
         Assert.False(Right(calls[0] with { Name = calls[0].Name + "x" }, calls[1]));
         Assert.False(Right(calls[0] with { Arguments = "{}" }, calls[1]));
         Assert.False(Right(calls[0] with { Arguments = "{" }, calls[1]));
+        Assert.False(Right(calls[0] with { Arguments = """{"a": 1, "a": 2}""" }, calls[1]));
         Assert.False(Grading.Judge(item, item.Messages.Count - 1, item.Messages[^1].Content!, calls).Right);
     }
 
@@ -146,6 +147,9 @@ public sealed class EvaluationTests : IDisposable
         Assert.StartsWith("# m\n", card.ToString());
         Assert.Contains($"| facts | 30 | {expected / 30.0 * 100:F1} % |", card.ToString());
         Assert.Contains("### At the strength low\n", card.ToString());
+        string Limits(string text) => text[text.IndexOf("## What it cannot do", StringComparison.Ordinal)..text.IndexOf("## Shape", StringComparison.Ordinal)];
+        Assert.Contains("What is\n3 + 4?", Limits(card.ToString()), StringComparison.Ordinal);
+        Assert.Equal(Limits(card.ToString()), Limits(File.ReadAllText(Path.Combine(TestData.Root, "models/nano/CARD.md"))));
         Assert.Contains($"flint eval nano --task facts --items 30 --seed {options.Seed}", card.ToString());
 
         Assert.Throws<FlintException>(() => new Evaluation(model, new EvaluationOptions { Tasks = ["needle"], NeedleTokens = 8192 }));

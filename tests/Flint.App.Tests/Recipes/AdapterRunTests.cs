@@ -84,6 +84,21 @@ public sealed class AdapterRunTests : IDisposable
         Assert.Equal(2, FlintProcess.Run(["tune", _model, "--data", data]).Code);
         Assert.Contains("no.jsonl", FlintProcess.Run(["tune", _model, "--data", _folder.File("no.jsonl"), "--out", _folder.File("x")]).Complaint);
         Assert.Contains("head", FlintProcess.Run(["tune", _model, "--data", data, "--out", _folder.File("y"), "--target", "head"]).Complaint);
+        Assert.Contains("--max-tokens is 300; expected at most one more than --batch-tokens, which is 256",
+            FlintProcess.Run(["tune", _model, "--data", data, "--out", _folder.File("y"), "--batch-tokens", "256", "--max-tokens", "300"]).Complaint);
+        // What is wrong shows before anything is made.
+        Assert.False(Directory.Exists(_folder.File("y.run")));
+    }
+
+    [Fact]
+    public void Targets_are_named_as_in_either_layout()
+    {
+        string data = _folder.File("data.jsonl"), adapter = _folder.File("named.gguf");
+        FlintProcess.Result run = FlintProcess.Run(["tune", _model, "--data", data, "--out", adapter, "--epochs", "0.1", "--batch-tokens", "256", "-t", "1", "--target", "q_proj, mlp.down_proj", "attn_q"]);
+        Assert.Equal((0, ""), (run.Code, run.Errors));
+        using GgufFile model = GgufFile.Open(_model);
+        Assert.Equal(["attn_q", "ffn_down"], LoraAdapter.Load(adapter, model).Matrices.Select(m => m.Tensor.Split('.')[2]).Distinct().Order());
+        Assert.Equal(["ffn_gate", "attn_gate", "output", "attn_k"], new[] { "gate_proj", "self_attn.gate_proj", "lm_head", "attn_k" }.Select(LoraOptions.TargetOf));
     }
 
     private Recipe Recipe(string name) => new()

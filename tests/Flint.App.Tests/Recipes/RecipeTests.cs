@@ -1,10 +1,13 @@
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using Flint.App.Config;
 using Flint.App.Nano;
 using Flint.App.Recipes;
 
 namespace Flint.App.Tests.Recipes;
 
 /// <summary>A recipe says exactly what it says: anything else is an error that names the line.</summary>
-public sealed class RecipeTests : IDisposable
+public sealed partial class RecipeTests : IDisposable
 {
     private const string Good =
         """
@@ -84,14 +87,17 @@ public sealed class RecipeTests : IDisposable
     [InlineData("tokenizer: {size: 300}", "tokenizer: 300", 6, "expected a mapping")]
     [InlineData("tokenizer: {size: 300}", "tokenizer:", 1, "tokenizer is missing")]
     [InlineData("template: t.jinja", "", 1, "template is missing")]
-    [InlineData("  heads: 4", "  heads: 5", 9, "kv_heads")]
+    [InlineData("  heads: 4", "  heads: 5", 13, "kv_heads")]
     [InlineData("  window: 32", "  window: 0", 16, "expected 1 to")]
     [InlineData("  architecture: muse-glimmer", "  architecture: llama", 16, "unknown key 'model.window'")]
     [InlineData("  architecture: muse-glimmer", "  architecture: gpt", 9, "architecture is 'gpt'")]
     [InlineData("  steps: 10", "  batch: 10", 20, "training.steps is missing")]
-    [InlineData("  steps: 10", "  steps: 2", 20, "warmup_steps is 2")]
-    [InlineData("  learning_rate: 2.5e-3", "  learning_rate: -1", 20, "learning_rate")]
+    [InlineData("  steps: 10", "  steps: 2", 21, "warmup_steps is 2")]
+    [InlineData("  steps: 10", "  steps: 10\n  micro_batch_tokens: 512", 21, "max_tokens is 2048; expected 2 to micro_batch_tokens + 1 (513)")]
+    [InlineData("  learning_rate: 2.5e-3", "  learning_rate: 5e-5", 22, "final_learning_rate is 0.0001; expected 0 to learning_rate")]
+    [InlineData("  learning_rate: 2.5e-3", "  learning_rate: -1", 22, "learning_rate")]
     [InlineData("  quantized: {Q8_0: out/q8.gguf}", "  quantized: {Q8_0: [x]}", 25, "expected a text")]
+    [InlineData("  quantized: {Q8_0: out/q8.gguf}", "  quantized: {Q9_0: out/q9.gguf}", 25, "'Q9_0' is no weight format")]
     [InlineData("name: small", "- small", 2, "")]
     [InlineData("name: small", "name: {", 1, "not YAML")]
     public void What_is_wrong_is_told_with_its_line(string part, string instead, int line, string message)
@@ -134,6 +140,39 @@ public sealed class RecipeTests : IDisposable
     }
 
     [Fact]
+    public void The_documentation_tells_every_key_and_its_example_is_a_recipe()
+    {
+        string text = File.ReadAllText(Path.Combine(TestData.Root, "docs/training.md"));
+        int keys = text.IndexOf("### Keys\n", StringComparison.Ordinal);
+        string table = text[keys..text.IndexOf("\n### ", keys + 1, StringComparison.Ordinal)];
+        var told = KeyRow().Matches(table).SelectMany(row => Key().Matches(row.Value)).Select(key => key.Groups[1].Value);
+        var known = new HashSet<string>();
+        int model = Good.IndexOf("model:", StringComparison.Ordinal), training = Good.IndexOf("training:", StringComparison.Ordinal);
+        string further = Good[..Good.IndexOf("tokenizer:", StringComparison.Ordinal)] + "model: {from: base.gguf}\n" + Good[training..];
+        foreach (string recipe in (string[])[Good[..model].Replace("  prompt_weight", "  generator: nano\n  items: 5\n  prompt_weight") + Good[model..], further])
+        {
+            string path = _folder.File("keys.yaml");
+            File.WriteAllText(path, recipe);
+            YamlSection root = YamlSection.Load(path);
+            Recipe.Read(path, root);
+            Collect(root.Schema(), "", known);
+        }
+        Assert.Equal(known.Order(), told.Order());
+
+        string example = string.Join('\n', Example().Match(text).Value.Split('\n').Select(line => line.Length > 4 ? line[4..] : ""));
+        Assert.Equal(("colours", 2000, "Q8_0"), Load(example) is var shown ? (shown.Name, shown.Options.Steps, shown.Quantized[0].Mix) : default);
+
+        static void Collect(JsonObject schema, string path, HashSet<string> into)
+        {
+            foreach ((string key, JsonNode? value) in schema["properties"]!.AsObject())
+            {
+                if (value!["properties"] is not null) Collect(value.AsObject(), $"{path}{key}.", into);
+                else if ((string?)value["type"] != "object" || value["additionalProperties"] is not null) into.Add(path + key);
+            }
+        }
+    }
+
+    [Fact]
     public void A_file_that_is_not_there_is_no_recipe() =>
         Assert.Equal("file_not_found", Assert.Throws<FlintException>(() => Recipe.Load(_folder.File("none.yaml"))).Code);
 
@@ -143,4 +182,13 @@ public sealed class RecipeTests : IDisposable
         File.WriteAllText(path, text);
         return Recipe.Load(path);
     }
+
+    [GeneratedRegex(@"^\| `[^|]*\|", RegexOptions.Multiline)]
+    private static partial Regex KeyRow();
+
+    [GeneratedRegex(@"`([a-z0-9_.]+)`")]
+    private static partial Regex Key();
+
+    [GeneratedRegex(@"^    name: (.|\n)*?(?=\n\S)", RegexOptions.Multiline)]
+    private static partial Regex Example();
 }

@@ -1,10 +1,13 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using System.Xml.Linq;
 using Flint.App.Pictures;
 using Flint.App.Recipes;
 using Flint.Dialects;
 using Flint.Tokens;
+using Flint.Training;
 using Flint.Weights;
+using Spectre.Console;
 
 namespace Flint.App.Tests.Recipes;
 
@@ -103,7 +106,67 @@ public sealed class TrainingRunTests : IDisposable
         Recipe recipe = Recipe("large", 3);
         FlintException fault = Fault(recipe with { Options = recipe.Options with { MicroBatchTokens = 1 << 20, MaxExampleTokens = 256 }, Shape = recipe.Shape! with { FeedForward = 1 << 18 } });
         Assert.Equal((FaultSide.Machine, "out_of_memory"), (fault.Side, fault.Code));
-        Assert.False(File.Exists(Path.Combine(recipe.Folder, "checkpoint.gguf")));
+        // Nothing was made: not the examples, and not first weights larger than any disk.
+        Assert.False(Directory.Exists(recipe.Folder));
+        fault = Fault(recipe with { Shape = recipe.Shape! with { Layers = 1024, FeedForward = 1 << 20, Width = 1 << 20 } });
+        Assert.Equal("out_of_memory", fault.Code);
+        Assert.False(Directory.Exists(recipe.Folder));
+    }
+
+    [Fact]
+    public void The_memory_told_is_of_the_model_that_is_trained()
+    {
+        string Told(Recipe recipe)
+        {
+            var output = new StringWriter();
+            new TrainingRun(recipe, output, null, TimeProvider.System).Execute(CancellationToken.None);
+            return Assert.Single(output.ToString().Split('\n'), line => line.StartsWith("Memory: ", StringComparison.Ordinal)).Split(" needed")[0];
+        }
+
+        Recipe first = Recipe("first", 3), other = Recipe("other", 3), further = Recipe("further", 3);
+        string told = Told(first);
+        Assert.Equal($"Memory: {Trainer.EstimateBytes(Trainer.ConfigOf(first.Output!), first.Options) / 1048576.0:N0} MiB", told);
+        Assert.Equal(told, Told(other with { TokenizerModel = first.Output, VocabularySize = 0 }));
+        Assert.Equal(told, Told(further with { BaseModel = first.Output, Shape = null, Template = null, VocabularySize = 0 }));
+    }
+
+    [Fact]
+    public void Every_line_that_is_left_out_is_named()
+    {
+        Recipe recipe = Recipe("left", 3);
+        string data = _folder.File("data.jsonl");
+        File.AppendAllLines(data, Enumerable.Repeat("{\"messages\": [{\"role\": \"a\\nb\"}]}", 30));
+        var output = new StringWriter();
+        new TrainingRun(recipe, output, null, TimeProvider.System).Execute(CancellationToken.None);
+        string all = Path.Combine(recipe.Folder, "left-out.txt");
+        Assert.Contains("Left out: 31 lines (1 invalid_json, 30 unknown_role).", output.ToString());
+        Assert.Contains($"and 11 more; all are in {all}", output.ToString());
+        Assert.Equal(Enumerable.Range(61, 31).Select(line => $"{data}:{line}: "), File.ReadLines(all).Select(line => line[..(line.IndexOf(": ", StringComparison.Ordinal) + 2)]));
+
+        File.WriteAllLines(data, File.ReadLines(data).Take(60).ToArray());
+        Recipe whole = Recipe("whole", 3);
+        new TrainingRun(whole, output, null, TimeProvider.System).Execute(CancellationToken.None);
+        Assert.False(File.Exists(Path.Combine(whole.Folder, "left-out.txt")));
+    }
+
+    [Fact]
+    public void A_terminal_shows_how_a_run_goes()
+    {
+        var output = new StringWriter();
+        IAnsiConsole terminal = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(output), Ansi = AnsiSupport.Yes, ColorSystem = ColorSystemSupport.NoColors });
+        terminal.Profile.Width = 120;
+        var lines = new StringWriter();
+        Recipe recipe = Recipe("panel", 6);
+        Assert.Equal(TrainingEnd.Complete, new TrainingRun(recipe, lines, terminal, TimeProvider.System).Execute(CancellationToken.None));
+        string shown = output.ToString();
+        foreach (string row in File.ReadLines(Path.Combine(recipe.Folder, "training.csv")).Skip(1))
+        {
+            string[] parts = row.Split(',');
+            Assert.Contains($"{parts[0]} of 6", shown, StringComparison.Ordinal);
+            Assert.Contains(double.Parse(parts[1], CultureInfo.InvariantCulture).ToString("F4"), shown, StringComparison.Ordinal);
+        }
+        Assert.All((string[])["loss", "tokens/s", "learning rate", "left"], word => Assert.Contains(word, shown, StringComparison.Ordinal));
+        Assert.DoesNotContain("step 1/", lines.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]

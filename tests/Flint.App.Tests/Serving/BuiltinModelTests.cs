@@ -1,3 +1,8 @@
+using System.Diagnostics;
+using System.Net;
+using System.Text;
+using System.Text.Json.Nodes;
+using Flint.App.Accounts;
 using Flint.App.Serving;
 using Flint.App.Tests.Cli;
 
@@ -49,5 +54,38 @@ public sealed class BuiltinModelTests : IDisposable
         Assert.NotEmpty(run.Output.Trim());
         Assert.Equal(run.Output, FlintProcess.Run(["run", "flint-nano", "--prompt", "Hello!", "--temperature", "0", "--max-tokens", "64"], home).Output);
         Assert.Single(Directory.GetFiles(_folder.Path, "*.gguf", SearchOption.AllDirectories));
+    }
+
+    [Fact]
+    public async Task Without_a_name_it_is_served()
+    {
+        if (!BuiltinModel.Exists) Assert.Skip("this build holds no model of its own");
+        (_, string secret) = new Keys(new Store(_folder.Path), TimeProvider.System).Create("test");
+        ProcessStartInfo start = FlintProcess.Told("serve", "--port", "0", "--data", _folder.Path, "--threads", "1", "--log", "json");
+        start.Environment["FLINT_HOME"] = _folder.Path;
+        using Process server = Process.Start(start)!;
+        try
+        {
+            const string listening = "Listening at ";
+            string? told = null;
+            while (told is null && await server.StandardOutput.ReadLineAsync() is { } text)
+            {
+                JsonNode line = JsonNode.Parse(text)!;
+                if ((string?)line["event"] == "listening") told = (string?)line["message"];
+            }
+            using var client = new HttpClient { BaseAddress = new Uri(told![listening.Length..]) };
+            client.DefaultRequestHeaders.Authorization = new("Bearer", secret);
+            using var body = new StringContent(
+                """{"model": "flint-nano", "messages": [{"role": "user", "content": "Hello, who are you?"}], "temperature": 0}""", Encoding.UTF8, "application/json");
+            using HttpResponseMessage response = await client.PostAsync(new Uri("/v1/chat/completions", UriKind.Relative), body);
+            JsonNode answer = JsonNode.Parse(await response.Content.ReadAsStringAsync())!;
+            Assert.Equal(HttpStatusCode.OK, response.StatusCode);
+            Assert.Contains("flint-nano", (string)answer["choices"]![0]!["message"]!["content"]!, StringComparison.Ordinal);
+        }
+        finally
+        {
+            server.Kill();
+            await server.WaitForExitAsync();
+        }
     }
 }

@@ -162,6 +162,10 @@ public sealed class TrainerTests
         })
             Assert.Equal("invalid_training_option", Fault(() => Trainer.Start(run.Model, run.Data, options)));
         Assert.Equal("invalid_training_option", Fault(() => Trainer.StartAdapter(run.Model, run.Data, TrainingRun.Options, new LoraOptions { Targets = ["lm_head"] })));
+        // A target that the family has not would train nothing.
+        FlintException fault = Assert.Throws<FlintException>(() => Trainer.StartAdapter(run.Model, run.Data, TrainingRun.Options, new LoraOptions { Targets = ["attn_q", "attn_gate"] }));
+        Assert.Contains("\"attn_gate\" is not in", fault.Message);
+        Assert.Equal(fault.Message, Assert.Throws<FlintException>(() => Trainer.ConfigOf(run.Model, new LoraOptions { Targets = ["attn_gate"] })).Message);
     }
 
     private static string Fault(Func<Trainer> start) => Assert.Throws<FlintException>(() => start().Dispose()).Code;
