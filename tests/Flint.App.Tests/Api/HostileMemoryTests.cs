@@ -6,7 +6,7 @@ namespace Flint.App.Tests.Api;
 
 /// <summary>Bodies that are huge, or many, and streams that stand still: memory stays bounded, and others are answered meanwhile.</summary>
 [Collection(nameof(SoakTests.Alone))]
-public sealed class HostileMemoryTests
+public sealed class HostileMemoryTests(ITestOutputHelper output)
 {
     private const int Idle = 1000;
 
@@ -43,6 +43,7 @@ public sealed class HostileMemoryTests
             Assert.True(await others > 0);
             await PromptRoutes.QuietAsync(server);
             long grown = SoakTests.Settled() - heap;
+            output.WriteLine($"{routes.Length} floods at once, heap grown by {grown >> 10} KiB");
             Assert.True(grown < ApiLimits.MaxBodiesBytes + slack, $"the managed heap grew by {grown} bytes");
             Assert.Equal(2 * routes.Length, server.Records().Count(record => record.Status == 413));
         }
@@ -111,6 +112,7 @@ public sealed class HostileMemoryTests
             await server.AnswerAsync(route, PromptRoutes.Bodies[route]);
         Assert.Equal((Idle, 0), (upstream.Bodies.Count, upstream.Aborted));
         long each = (SoakTests.Settled() - heap) / Idle;
+        output.WriteLine($"{Idle} idle streams, each holds {each} bytes of the heap");
         Assert.True(each < HeapOfStreamAllowed, $"an idle stream holds {each} bytes");
 
         foreach (RawClient client in idle)
