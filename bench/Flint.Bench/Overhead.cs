@@ -22,6 +22,7 @@ internal static class Overhead
 
     private static readonly Option<DirectoryInfo> Data = new("--data") { Description = "Where the accounts are, or are to be made.", Required = true };
     private static readonly Option<string?> Address = new("--store") { Description = "The PostgreSQL database that holds them instead." };
+    private static readonly Option<bool> WaitsForDisk = new("--wait-for-disk") { Description = "Have answers wait until their records are on the disk." };
     private static readonly Option<int> KeyCount = new("--keys") { Description = "Keys to make where there are none.", DefaultValueFactory = _ => 10_000 };
     private static readonly Option<int> Rate = new("--rate") { Description = "Requests per second.", DefaultValueFactory = _ => 200 };
     private static readonly Option<int> Seconds = new("--seconds") { Description = "Seconds of a round.", DefaultValueFactory = _ => 20 };
@@ -30,7 +31,7 @@ internal static class Overhead
 
     internal static Command Create()
     {
-        var command = new Command("overhead", "Measure what accounts cost a request.") { Data, Address, KeyCount, Rate, Seconds, Rounds, Record };
+        var command = new Command("overhead", "Measure what accounts cost a request.") { Data, Address, WaitsForDisk, KeyCount, Rate, Seconds, Rounds, Record };
         command.SetAction((parsed, _) => MeasureAsync(parsed));
         return command;
     }
@@ -43,7 +44,7 @@ internal static class Overhead
         var rounds = new JsonArray();
         if (parsed.GetValue(Rounds) == 0)
             return 0;
-        using var server = new ServerProcess(data.FullName, parsed.GetValue(Address));
+        using var server = new ServerProcess(data.FullName, parsed.GetValue(Address), parsed.GetValue(WaitsForDisk));
         using var client = new HttpClient(new SocketsHttpHandler { MaxConnectionsPerServer = 256 }) { BaseAddress = server.Address };
         await LoadAsync(client, secrets, rate, WarmUpSeconds, new Random(0));
         for (int round = 1; round <= parsed.GetValue(Rounds); round++)
@@ -178,13 +179,13 @@ internal static class Overhead
     {
         private readonly Process _process;
 
-        public ServerProcess(string data, string? store)
+        public ServerProcess(string data, string? store, bool waitsForDisk)
         {
             string self = Environment.ProcessPath!;
             var start = new ProcessStartInfo(self) { RedirectStandardInput = true, RedirectStandardOutput = true };
             if (Path.GetFileNameWithoutExtension(self) == "dotnet")
                 start.ArgumentList.Add(Assembly.GetExecutingAssembly().Location);
-            foreach (string argument in (string[])[OverheadServer.Name, "--data", data, .. store is null ? (string[])[] : ["--store", store]])
+            foreach (string argument in (string[])[OverheadServer.Name, "--data", data, .. store is null ? (string[])[] : ["--store", store], .. waitsForDisk ? (string[])["--wait-for-disk"] : []])
                 start.ArgumentList.Add(argument);
             _process = Process.Start(start)!;
             Address = new Uri(Read());

@@ -20,6 +20,8 @@ internal static class OverheadServer
     private static readonly Option<DirectoryInfo> Data = new("--data") { Description = "Where the accounts are.", Required = true };
     private static readonly Option<string?> Address = new("--store") { Description = "The PostgreSQL database that holds them instead." };
 
+    private static readonly Option<bool> WaitsForDisk = new("--wait-for-disk") { Description = "Have answers wait until their records are on the disk." };
+
     [ThreadStatic]
     private static double _entry, _reservation;
 
@@ -28,17 +30,17 @@ internal static class OverheadServer
 
     internal static Command Create()
     {
-        var command = new Command(Name, "The server that is measured.") { Data, Address };
+        var command = new Command(Name, "The server that is measured.") { Data, Address, WaitsForDisk };
         command.Hidden = true;
-        command.SetAction((parsed, _) => RunAsync(parsed.GetRequiredValue(Data).FullName, parsed.GetValue(Address)));
+        command.SetAction((parsed, _) => RunAsync(parsed.GetRequiredValue(Data).FullName, parsed.GetValue(Address), parsed.GetValue(WaitsForDisk)));
         return command;
     }
 
-    private static async Task RunAsync(string data, string? address)
+    private static async Task RunAsync(string data, string? address, bool waitsForDisk)
     {
         string path = Path.Combine(data, "tiny.gguf");
         TinyModel.Write(path);
-        await using var server = new ApiServer(new ApiOptions { Port = 0 }, [ServedModel.Load(path, "tiny", new ServingOptions { Threads = 1 })], new Store(data, address));
+        await using var server = new ApiServer(new ApiOptions { Port = 0, WaitsForDisk = waitsForDisk }, [ServedModel.Load(path, "tiny", new ServingOptions { Threads = 1 })], new Store(data, address));
         var samples = Parts.ToDictionary(part => part, _ => new List<double>());
         using MeterListener listener = Listen(samples);
         await server.StartAsync();

@@ -22,7 +22,7 @@ internal sealed class Assessment
     /// <param name="spent">What they have used and set aside.</param>
     /// <param name="windows">The windows it counts in.</param>
     /// <param name="now">Unix milliseconds.</param>
-    public Assessment(Demand demand, Price? price, Dictionary<string, Limits> limits, IReadOnlyList<Spending> spent, Windows windows, long now)
+    public Assessment(Demand demand, Price? price, Dictionary<string, Limits> limits, IReadOnlyList<OwnerSpending> spent, Windows windows, long now)
     {
         _demand = demand;
         _price = price;
@@ -39,7 +39,7 @@ internal sealed class Assessment
         foreach (Owner owner in owners)
         {
             if (limits.TryGetValue(owner.ToString(), out Limits? own))
-                TellRates(Spending.Row(spent, owner.ToString(), Spending.Minute, windows.Minute), own);
+                TellRates(OwnerSpending.At(spent, owner.ToString(), windows).Minute, own);
         }
     }
 
@@ -64,10 +64,9 @@ internal sealed class Assessment
     /// <summary>The tightest limit of tokens by the minute; null where there is none.</summary>
     public RateState? MinuteTokens { get; private set; }
 
-    private void Assess(Owner owner, Limits limits, IReadOnlyList<Spending> spent)
+    private void Assess(Owner owner, Limits limits, IReadOnlyList<OwnerSpending> spent)
     {
-        Spending now = Row(Spending.Now, 0), minute = Row(Spending.Minute, _windows.Minute);
-        Spending day = Row(Spending.Day, _windows.Day), month = Row(Spending.Month, _windows.Month);
+        (_, Spending now, Spending minute, Spending day, Spending month) = OwnerSpending.At(spent, owner.ToString(), _windows);
         if (now.Requests >= limits.ConcurrentRequests)
             RefuseRate(owner, "concurrent_requests", Soon, $"{limits.ConcurrentRequests} requests at once, and as many are under way");
         else if (minute.Requests >= limits.RequestsPerMinute)
@@ -78,8 +77,6 @@ internal sealed class Assessment
                 && FitsTokens(owner, "monthly_tokens", limits.MonthlyTokens, month, _windows.MonthEnd)
                 && FitsCost(owner, "daily_cost", limits.DailyCost, day, _windows.DayEnd)
                 && FitsCost(owner, "monthly_cost", limits.MonthlyCost, month, _windows.MonthEnd);
-
-        Spending Row(string period, long start) => Spending.Row(spent, owner.ToString(), period, start);
     }
 
     // A minute passes soon, so that an elastic demand takes half of the whole limit and waits for it where less is left.

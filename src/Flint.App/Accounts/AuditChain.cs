@@ -48,22 +48,28 @@ public static class AuditChain
         u.first_token_ms AS FirstTokenMs, u.total_ms AS TotalMs
         """;
 
-    /// <summary>The present head.</summary>
+    /// <summary>The present head. It is on the disk before it is told: no loss of power takes from the ledger a head that was noted.</summary>
+    /// <exception cref="FlintException">Machine: it cannot be brought there.</exception>
     public static AuditHead Head(Store store)
     {
         using DbConnection connection = store.Open();
         using DbTransaction transaction = store.Database.BeginRead(connection);
-        return Read(connection, transaction);
+        AuditHead head = Read(connection, transaction);
+        Sync(store);
+        return head;
     }
 
     /// <summary>Checks every record of the ledger.</summary>
     /// <param name="store">The accounts; a server may go on writing them.</param>
     /// <param name="noted">A head noted before, which the ledger must still contain; null for none.</param>
+    /// <exception cref="FlintException">Machine: what was checked cannot be brought to the disk, as it is before it is told.</exception>
     public static AuditResult Verify(Store store, AuditHead? noted = null)
     {
         using DbConnection connection = store.Open();
         using DbTransaction transaction = store.Database.BeginRead(connection);
-        return Verify(connection, transaction, noted);
+        AuditResult result = Verify(connection, transaction, noted);
+        Sync(store);
+        return result;
     }
 
     /// <summary>Checks every record as a transaction sees it.</summary>
@@ -117,6 +123,18 @@ public static class AuditChain
     {
         (long count, byte[] hash) = connection.QuerySingle<(long, byte[])>("SELECT records, hash FROM chain", transaction: transaction);
         return new AuditHead(count, Text(hash));
+    }
+
+    private static void Sync(Store store)
+    {
+        try
+        {
+            store.Database.SyncRead();
+        }
+        catch (IOException error)
+        {
+            throw new FlintException(FaultSide.Machine, Store.UnavailableCode, $"The accounts in {store.Name} cannot be brought to the disk: {error.Message}", error);
+        }
     }
 
     private static byte[] Next(byte[] before, UsageRecord r)

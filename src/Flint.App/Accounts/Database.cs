@@ -43,6 +43,18 @@ internal abstract class Database
     /// <summary>Brings all that is committed to the disk.</summary>
     public abstract void Sync();
 
+    /// <summary>
+    /// Brings all that is committed to the disk after <see cref="Sync"/> has failed. A system may count as written what it could not
+    /// write, so that the same once more would say nothing: it is written anew.
+    /// </summary>
+    public virtual void SyncAnew() => Sync();
+
+    /// <summary>Brings to the disk what was read, whoever wrote it.</summary>
+    /// <exception cref="IOException">It cannot be brought there.</exception>
+    public virtual void SyncRead()
+    {
+    }
+
     /// <summary>Puts in order what many transactions have left, beside those that go on; what is amiss is left to the next time.</summary>
     public virtual void Tidy()
     {

@@ -98,7 +98,7 @@ internal sealed class Journal : IAsyncDisposable
                 lines = [.. _lines];
             foreach (JournalLine[] chunk in lines.Chunk(StoreWriter.MaxBatch))
             {
-                Task<bool>[] written = [.. chunk.Select(line => _writer.WriteAsync(store => Write(store, line), durable: true))];
+                Task<bool>[] written = [.. chunk.Select(line => _writer.WriteAsync(store => Write(store, line), Safety.Synced))];
                 Task all = Task.WhenAll(written);
                 await all.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 lock (_gate)
@@ -157,7 +157,7 @@ internal sealed class Journal : IAsyncDisposable
     {
         if (line.Record is null)
             Reservations.Release(store, line.RequestId);
-        else if (!Ledger.Contains(store, line.RequestId))
+        else if (!Ledger.Contains(store, line.Record))
             Ledger.Record(store, line.Record, line.Reservation);
         return true;
     }

@@ -4,8 +4,9 @@ using Dapper;
 namespace Flint.App.Accounts;
 
 /// <summary>
-/// The usage ledger. A record is safe, from the loss of power too, once <see cref="RecordAsync"/> completes; what was reserved for its
-/// request is settled with it, both or neither. Every record is a link of the <see cref="AuditChain"/>.
+/// The usage ledger. A record is safe from the death of the process once <see cref="RecordAsync"/> completes, and then or a moment later
+/// from the loss of power; what was reserved for its request is settled with it, both or neither. Every record is a link of the
+/// <see cref="AuditChain"/>.
 /// </summary>
 public sealed class Ledger : IAsyncDisposable
 {
@@ -35,13 +36,22 @@ public sealed class Ledger : IAsyncDisposable
             AND (@Key IS NULL OR k.name = @Key OR EXISTS (SELECT 1 FROM secrets s WHERE s.key_id = k.id AND s.prefix = @Key))
         """;
 
+    private readonly Safety _safety;
+
     /// <summary>Opens the ledger of a store and starts its writer.</summary>
-    public Ledger(Store store) => Writer = new StoreWriter(store);
+    /// <param name="store">The store.</param>
+    /// <param name="waitsForDisk">Whether a record is on the disk when it is told to be written; else that is on its way. A server's always is.</param>
+    /// <param name="log">Told, in a line, when the disk fails and when it takes again what is written; nobody where null.</param>
+    public Ledger(Store store, bool waitsForDisk = false, Action<string>? log = null)
+    {
+        _safety = waitsForDisk ? Safety.Synced : Safety.Syncing;
+        Writer = new StoreWriter(store, log);
+    }
 
     /// <summary>What writes it, and whatever else must be in one order with its records.</summary>
     public StoreWriter Writer { get; }
 
-    /// <summary>Completes once a record is committed.</summary>
+    /// <summary>Completes once a record is committed, and on the disk where that is waited for.</summary>
     /// <param name="record">What the request used.</param>
     /// <param name="reservation">What was set aside for it; null where nothing was.</param>
     /// <exception cref="FlintException">
@@ -54,7 +64,7 @@ public sealed class Ledger : IAsyncDisposable
         bool isCharged;
         try
         {
-            isCharged = await Writer.WriteAsync(store => Record(store, record, reservation), durable: true);
+            isCharged = await Writer.WriteAsync(store => Record(store, record, reservation), _safety);
         }
         catch (FlintException unwritten) when (Writer.MayPass(unwritten))
         {
@@ -83,8 +93,8 @@ public sealed class Ledger : IAsyncDisposable
     }
 
     /// <summary>Whether a request is recorded.</summary>
-    internal static bool Contains(Statements store, string request) =>
-        store.Query("SELECT id FROM usage WHERE request_id = $1", static row => row.GetInt64(0), request).Count > 0;
+    internal static bool Contains(Statements store, UsageRecord record) =>
+        store.Query("SELECT id FROM usage WHERE started = $1 AND request_id = $2", static row => row.GetInt64(0), record.Started, record.RequestId).Count > 0;
 
     /// <summary>Writes what is waiting and stops.</summary>
     public ValueTask DisposeAsync() => Writer.DisposeAsync();

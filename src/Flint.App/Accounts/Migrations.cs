@@ -146,6 +146,23 @@ internal static class Migrations
         CREATE INDEX responses_expires ON responses (expires);
         """;
 
+    // One row of each owner of the four that it had, one for each kind of window.
+    private const string WidenSpending = """
+        INSERT INTO spending_wide
+        SELECT owner,
+            coalesce(max(CASE WHEN period = 'now' THEN requests END), 0), coalesce(max(CASE WHEN period = 'now' THEN settled_tokens END), 0), coalesce(max(CASE WHEN period = 'now' THEN reserved_tokens END), 0),
+            coalesce(max(CASE WHEN period = 'now' THEN settled_cost END), 0), coalesce(max(CASE WHEN period = 'now' THEN reserved_cost END), 0),
+            coalesce(max(CASE WHEN period = 'minute' THEN start END), 0), coalesce(max(CASE WHEN period = 'minute' THEN requests END), 0), coalesce(max(CASE WHEN period = 'minute' THEN settled_tokens END), 0),
+            coalesce(max(CASE WHEN period = 'minute' THEN reserved_tokens END), 0), coalesce(max(CASE WHEN period = 'minute' THEN settled_cost END), 0), coalesce(max(CASE WHEN period = 'minute' THEN reserved_cost END), 0),
+            coalesce(max(CASE WHEN period = 'day' THEN start END), 0), coalesce(max(CASE WHEN period = 'day' THEN requests END), 0), coalesce(max(CASE WHEN period = 'day' THEN settled_tokens END), 0),
+            coalesce(max(CASE WHEN period = 'day' THEN reserved_tokens END), 0), coalesce(max(CASE WHEN period = 'day' THEN settled_cost END), 0), coalesce(max(CASE WHEN period = 'day' THEN reserved_cost END), 0),
+            coalesce(max(CASE WHEN period = 'month' THEN start END), 0), coalesce(max(CASE WHEN period = 'month' THEN requests END), 0), coalesce(max(CASE WHEN period = 'month' THEN settled_tokens END), 0),
+            coalesce(max(CASE WHEN period = 'month' THEN reserved_tokens END), 0), coalesce(max(CASE WHEN period = 'month' THEN settled_cost END), 0), coalesce(max(CASE WHEN period = 'month' THEN reserved_cost END), 0)
+        FROM spending GROUP BY owner;
+        DROP TABLE spending;
+        ALTER TABLE spending_wide RENAME TO spending;
+        """;
+
     private static readonly Step[] Steps =
     [
         // 1: keys and usage. Times are Unix milliseconds; durations are milliseconds.
@@ -321,6 +338,103 @@ internal static class Migrations
         CREATE TRIGGER projects_updated AFTER UPDATE ON projects BEGIN UPDATE revisions SET keys = keys + 1; END;
         CREATE TRIGGER organizations_updated AFTER UPDATE ON organizations BEGIN UPDATE revisions SET keys = keys + 1; END;
         """, "DROP INDEX reservations_node"),
+        // 7: one row of spending for each owner, where there was one for each of its windows too. Of the ledger's indexes, no query used that
+        // by key; and one by time and request, which grows at its end, is in the place of two, of which one grew anywhere: a request that is
+        // looked for has its time, and written twice it would have the same.
+        new($"""
+        CREATE TABLE spending_wide (
+            owner                  TEXT    PRIMARY KEY,
+            now_requests           INTEGER NOT NULL,
+            now_settled_tokens     INTEGER NOT NULL,
+            now_reserved_tokens    INTEGER NOT NULL,
+            now_settled_cost       INTEGER NOT NULL,
+            now_reserved_cost      INTEGER NOT NULL,
+            minute_start           INTEGER NOT NULL,
+            minute_requests        INTEGER NOT NULL,
+            minute_settled_tokens  INTEGER NOT NULL,
+            minute_reserved_tokens INTEGER NOT NULL,
+            minute_settled_cost    INTEGER NOT NULL,
+            minute_reserved_cost   INTEGER NOT NULL,
+            day_start              INTEGER NOT NULL,
+            day_requests           INTEGER NOT NULL,
+            day_settled_tokens     INTEGER NOT NULL,
+            day_reserved_tokens    INTEGER NOT NULL,
+            day_settled_cost       INTEGER NOT NULL,
+            day_reserved_cost      INTEGER NOT NULL,
+            month_start            INTEGER NOT NULL,
+            month_requests         INTEGER NOT NULL,
+            month_settled_tokens   INTEGER NOT NULL,
+            month_reserved_tokens  INTEGER NOT NULL,
+            month_settled_cost     INTEGER NOT NULL,
+            month_reserved_cost    INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        {WidenSpending}
+        CREATE TABLE usage_new (
+            id               INTEGER PRIMARY KEY,
+            request_id       TEXT    NOT NULL,
+            key_id           INTEGER REFERENCES keys (id),
+            endpoint         TEXT    NOT NULL,
+            model            TEXT    NOT NULL,
+            started          INTEGER NOT NULL,
+            status           INTEGER NOT NULL,
+            finish           TEXT    NOT NULL,
+            prompt_tokens    INTEGER NOT NULL,
+            cached_tokens    INTEGER NOT NULL,
+            output_tokens    INTEGER NOT NULL,
+            reasoning_tokens INTEGER NOT NULL,
+            queue_ms         REAL    NOT NULL,
+            first_token_ms   REAL    NOT NULL,
+            total_ms         REAL    NOT NULL,
+            hash             BLOB,
+            form             INTEGER NOT NULL,
+            organization_id  INTEGER REFERENCES organizations (id),
+            project_id       INTEGER REFERENCES projects (id),
+            fingerprint      TEXT    NOT NULL,
+            dialect          TEXT    NOT NULL,
+            mode             TEXT    NOT NULL,
+            discarded_tokens INTEGER NOT NULL,
+            cpu_ms           REAL    NOT NULL,
+            cost             INTEGER NOT NULL,
+            policy           TEXT    NOT NULL
+        );
+        INSERT INTO usage_new SELECT * FROM usage;
+        DROP TABLE usage;
+        ALTER TABLE usage_new RENAME TO usage;
+        CREATE UNIQUE INDEX usage_request ON usage (started, request_id);
+        """, $"""
+        CREATE TABLE spending_wide (
+            owner                  TEXT   PRIMARY KEY,
+            now_requests           BIGINT NOT NULL,
+            now_settled_tokens     BIGINT NOT NULL,
+            now_reserved_tokens    BIGINT NOT NULL,
+            now_settled_cost       BIGINT NOT NULL,
+            now_reserved_cost      BIGINT NOT NULL,
+            minute_start           BIGINT NOT NULL,
+            minute_requests        BIGINT NOT NULL,
+            minute_settled_tokens  BIGINT NOT NULL,
+            minute_reserved_tokens BIGINT NOT NULL,
+            minute_settled_cost    BIGINT NOT NULL,
+            minute_reserved_cost   BIGINT NOT NULL,
+            day_start              BIGINT NOT NULL,
+            day_requests           BIGINT NOT NULL,
+            day_settled_tokens     BIGINT NOT NULL,
+            day_reserved_tokens    BIGINT NOT NULL,
+            day_settled_cost       BIGINT NOT NULL,
+            day_reserved_cost      BIGINT NOT NULL,
+            month_start            BIGINT NOT NULL,
+            month_requests         BIGINT NOT NULL,
+            month_settled_tokens   BIGINT NOT NULL,
+            month_reserved_tokens  BIGINT NOT NULL,
+            month_settled_cost     BIGINT NOT NULL,
+            month_reserved_cost    BIGINT NOT NULL
+        ) WITH (fillfactor = 25);
+        {WidenSpending}
+        ALTER INDEX spending_wide_pkey RENAME TO spending_pkey;
+        ALTER TABLE usage DROP CONSTRAINT usage_request_id_key;
+        DROP INDEX usage_key;
+        DROP INDEX usage_started;
+        CREATE UNIQUE INDEX usage_request ON usage (started, request_id);
+        """),
     ];
 
     /// <summary>The version that this Flint writes.</summary>

@@ -67,7 +67,7 @@ public sealed class Reservations : IAsyncDisposable
                     Grant grant = Reserve(store, demand);
                     return grant.Refusal is not null && FreeDead(store) ? Reserve(store, demand) : grant;
                 },
-                durable: _writer.Store.Database.IsServer); // where this machine's power goes, so does the request
+                Safety.Committed); // where this machine's power goes, so does the request
         }
         catch (FlintException unwritten) when (demand.Key is not null && _writer.MayPass(unwritten))
         {
@@ -82,7 +82,7 @@ public sealed class Reservations : IAsyncDisposable
         try
         {
             await _writer.Journal.WriteAsync();
-            await _writer.WriteAsync(store => Free(store, Node.Id), durable: false);
+            await _writer.WriteAsync(store => Free(store, Node.Id), Safety.Committed);
         }
         catch (FlintException)
         {
@@ -102,7 +102,7 @@ public sealed class Reservations : IAsyncDisposable
         bool held = store.Change("DELETE FROM reservations WHERE request_id = $1", reservation.RequestId).Value == 1;
         if (!held && !Fits(store, owners, reservation.Windows, used))
             return Uncharged(used);
-        Spending.Settle(
+        OwnerSpending.Settle(
             store, owners, reservation.Windows,
             held ? (1, reservation.Tokens, reservation.Cost) : default, (used.PromptTokens + used.OutputTokens, used.Cost));
         return used;
@@ -125,10 +125,10 @@ public sealed class Reservations : IAsyncDisposable
         if (demand.Key is not { } key)
             return GrantOf(new Assessment(demand, Dearest(), [], [], windows, now));
         string[] owners = Names(Owner.Of(key));
-        Reply<List<Spending>> spending = Spending.Ask(store, owners);
+        Reply<List<OwnerSpending>> spending = OwnerSpending.Ask(store, owners);
         Dictionary<string, Limits> limits = Limits.Of(store, owners);
-        List<Spending> spent = spending.Value;
-        windows = windows.Max(new Windows(Latest(Spending.Minute), Latest(Spending.Day), Latest(Spending.Month)));
+        List<OwnerSpending> spent = spending.Value;
+        windows = spent.Aggregate(windows, static (latest, row) => latest.Max(row.Windows));
         var assessment = new Assessment(demand, Dearest(), limits, spent, windows, now);
         Grant answer = GrantOf(assessment) with { Weight = Limits.WeightOf(limits, owners) };
         if (assessment.Refusal is not null)
@@ -136,10 +136,8 @@ public sealed class Reservations : IAsyncDisposable
         store.Change(
             Insert, demand.RequestId, Node.Id, key.OrganizationId, key.ProjectId, key.Id, windows.Minute, windows.Day, windows.Month,
             assessment.Tokens, assessment.Cost);
-        Spending.Reserve(store, owners, windows, assessment.Tokens, assessment.Cost);
+        OwnerSpending.Reserve(store, owners, windows, assessment.Tokens, assessment.Cost);
         return answer;
-
-        long Latest(string period) => spent.Where(row => row.Period == period).Select(row => row.Start).DefaultIfEmpty().Max();
 
         Price? Own() => Prices.Of(table.Value, demand.Model);
 
@@ -182,7 +180,7 @@ public sealed class Reservations : IAsyncDisposable
     private static int Free(Statements store, List<(string[] Owners, Windows Windows, long Tokens, long Cost)> held)
     {
         foreach ((string[] owners, Windows windows, long tokens, long cost) in held)
-            Spending.Settle(store, owners, windows, (1, tokens, cost), default);
+            OwnerSpending.Settle(store, owners, windows, (1, tokens, cost), default);
         return held.Count;
     }
 
@@ -196,13 +194,10 @@ public sealed class Reservations : IAsyncDisposable
         if (tokens == 0 && used.Cost == 0)
             return true;
         Dictionary<string, Limits> limits = Limits.Of(store, owners);
-        return Spending.Ask(store, owners).Value.All(row => !limits.TryGetValue(row.Owner, out Limits? own) || row.Period switch
-        {
-            Spending.Minute => row.Start != windows.Minute || !(row.Tokens + tokens > own.TokensPerMinute),
-            Spending.Day => row.Start != windows.Day || !(row.Tokens + tokens > own.DailyTokens || row.Cost + used.Cost > own.DailyCost),
-            Spending.Month => row.Start != windows.Month || !(row.Tokens + tokens > own.MonthlyTokens || row.Cost + used.Cost > own.MonthlyCost),
-            _ => true,
-        });
+        return OwnerSpending.Ask(store, owners).Value.All(row => !limits.TryGetValue(row.Owner, out Limits? own) || (
+            !(row.Minute.Start == windows.Minute && row.Minute.Tokens + tokens > own.TokensPerMinute)
+            && !(row.Day.Start == windows.Day && (row.Day.Tokens + tokens > own.DailyTokens || row.Day.Cost + used.Cost > own.DailyCost))
+            && !(row.Month.Start == windows.Month && (row.Month.Tokens + tokens > own.MonthlyTokens || row.Month.Cost + used.Cost > own.MonthlyCost))));
     }
 
     // What it used is told, and nobody pays for it.

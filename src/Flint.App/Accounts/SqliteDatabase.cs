@@ -9,7 +9,8 @@ namespace Flint.App.Accounts;
 
 /// <summary>
 /// One SQLite file in the data directory, opened in write-ahead-log mode, so that any number of readers (other processes too) work
-/// beside the one writer. A committed transaction survives the death of the process and, with <c>synchronous=FULL</c>, the loss of power.
+/// beside the one writer. A committed transaction survives the death of the process and, with <c>synchronous=FULL</c> or from the next
+/// <see cref="Sync"/> on, the loss of power; of those that do not survive it, there is none before one that does.
 /// </summary>
 internal sealed partial class SqliteDatabase : Database
 {
@@ -24,6 +25,9 @@ internal sealed partial class SqliteDatabase : Database
 
     /// <summary>How often <see cref="Tidy"/> goes after what was written while it moved pages: a log that has none left begins anew.</summary>
     public const int TidyRounds = 4;
+
+    /// <summary>KiB of pages that the connection that writes has at hand: what tens of thousands of keys have spent, and their limits.</summary>
+    public const int CacheKilobytes = 16_384;
 
     /// <summary>Name of the database inside the data directory.</summary>
     public const string FileName = "accounts.db";
@@ -51,6 +55,9 @@ internal sealed partial class SqliteDatabase : Database
     /// <inheritdoc/>
     public override bool IsServer => false;
 
+    /// <summary>What <see cref="Sync"/> brings to the disk.</summary>
+    internal SafeFileHandle? Log => _log;
+
     /// <inheritdoc/>
     public override void Create()
     {
@@ -73,7 +80,7 @@ internal sealed partial class SqliteDatabase : Database
             connection.Execute($"PRAGMA busy_timeout = {BusyTimeoutMilliseconds}; PRAGMA synchronous = {(synced ? "FULL" : "NORMAL")}; PRAGMA foreign_keys = ON");
             if (synced)
                 return connection;
-            connection.Execute($"PRAGMA wal_autocheckpoint = {MaxLogPages}");
+            connection.Execute($"PRAGMA wal_autocheckpoint = {MaxLogPages}; PRAGMA cache_size = -{CacheKilobytes}");
             connection.ExecuteScalar<long>("PRAGMA user_version"); // from the first read on the log is there
             _log = OpenLog();
             return connection;
@@ -110,12 +117,38 @@ internal sealed partial class SqliteDatabase : Database
     /// <summary>Brings all that is committed to the disk, while others go on writing: nobody waits for this but who asks for it.</summary>
     public override void Sync()
     {
-        if (_log is not { } log)
-            return;
-        if (!OperatingSystem.IsLinux())
-            RandomAccess.FlushToDisk(log);
-        else if (SyncData(log) != 0) // but not the time of the last write, which costs one more write to the disk
-            throw new IOException($"Cannot sync {_path}-wal: {Marshal.GetLastPInvokeErrorMessage()}");
+        if (_log is { } log)
+            Sync(log);
+    }
+
+    /// <inheritdoc/>
+    public override void SyncRead()
+    {
+        try
+        {
+            using SafeFileHandle log = OpenLog(); // of its own: the system tells a fault to each handle once, and the writer's must hear of it
+            Sync(log);
+        }
+        catch (FileNotFoundException)
+        {
+            // All of it is in the database itself.
+        }
+    }
+
+    /// <summary>Moves all that the log has into the database itself, which is synced then.</summary>
+    public override void SyncAnew()
+    {
+        Statements statements = Connect(synced: true);
+        try
+        {
+            if (!TryMoveLog(statements))
+                throw new IOException($"{_path}-wal cannot be moved into the database while others read it");
+            _log = OpenLog(); // the one that has failed is not trusted again
+        }
+        finally
+        {
+            Close(statements);
+        }
     }
 
     /// <summary>Moves what the log has into the database itself.</summary>
@@ -126,12 +159,7 @@ internal sealed partial class SqliteDatabase : Database
             Statements statements = Connect(synced: true);
             try
             {
-                for (int round = 0; round < TidyRounds; round++)
-                {
-                    (long log, long moved) = statements.Query("PRAGMA wal_checkpoint(PASSIVE)", static row => (row.GetInt64(1), row.GetInt64(2)))[0];
-                    if (moved == log)
-                        return;
-                }
+                for (int round = 0; round < TidyRounds && !TryMoveLog(statements); round++) { }
             }
             finally
             {
@@ -155,6 +183,21 @@ internal sealed partial class SqliteDatabase : Database
 
     /// <inheritdoc/>
     public override bool IsConflict(Exception error) => error is SqliteException { SqliteErrorCode: SQLitePCL.raw.SQLITE_CONSTRAINT };
+
+    private void Sync(SafeFileHandle log)
+    {
+        if (!OperatingSystem.IsLinux())
+            RandomAccess.FlushToDisk(log);
+        else if (SyncData(log) != 0) // but not the time of the last write, which costs one more write to the disk
+            throw new IOException($"Cannot sync {_path}-wal: {Marshal.GetLastPInvokeErrorMessage()}");
+    }
+
+    // Whether nothing is left in it.
+    private static bool TryMoveLog(Statements statements)
+    {
+        (long refused, long pages, long moved) = statements.Query("PRAGMA wal_checkpoint(PASSIVE)", static row => (row.GetInt64(0), row.GetInt64(1), row.GetInt64(2)))[0];
+        return refused == 0 && moved == pages;
+    }
 
     private SafeFileHandle OpenLog() => File.OpenHandle(_path + "-wal", FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite | FileShare.Delete);
 

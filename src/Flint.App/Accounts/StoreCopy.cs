@@ -20,7 +20,7 @@ public static class StoreCopy
     private static readonly (string Table, string Order, bool IsNumbered)[] Tables =
     [
         ("organizations", "id", true), ("projects", "id", true), ("keys", "id", true), ("secrets", "id", true), ("limits", "owner", false), ("prices", "model", false),
-        ("spending", "owner, period", false), ("usage", "id", true), ("responses", "number", true),
+        ("spending", "owner", false), ("usage", "id", true), ("responses", "number", true),
     ];
 
     // What a new store has from the beginning, and nobody has used.

@@ -5,7 +5,12 @@ namespace Flint.App.Accounts;
 /// <summary>
 /// Writes what many requests write at once. Whoever comes while nobody writes, writes in one transaction for all that have come: a
 /// request alone wakes no other thread, and many share the cost of a transaction. Work that must survive the loss of power waits for
-/// the disk after its commit, in the same manner, without holding up the transactions behind it.
+/// the disk after its commit, in the same manner, without holding up the transactions behind it; work that need not wait for that has
+/// the disk asked as soon as it is free. What a server has committed is on its disk.
+/// <para>
+/// A disk that has failed to take what is committed leaves in doubt what it has: from then on all work fails, and nothing of it is
+/// done, until all that is committed has been brought there anew.
+/// </para>
 /// </summary>
 public sealed class StoreWriter : IAsyncDisposable
 {
@@ -22,19 +27,26 @@ public sealed class StoreWriter : IAsyncDisposable
     public const string FailedCode = "metering_failed";
 
     private readonly Channel<Entry> _waiting = Channel.CreateBounded<Entry>(MaxWaiting);
-    private readonly Channel<Entry> _unsynced = Channel.CreateUnbounded<Entry>(); // no more than the requests there are
+    private readonly Channel<Entry> _unsynced = Channel.CreateUnbounded<Entry>(); // who waits for the disk: no more than the requests there are
     private readonly List<Entry> _batch = new(MaxBatch); // the writer's
     private readonly List<Entry> _syncing = new(MaxBatch); // the syncer's
+    private readonly Lock _disk = new(); // of whoever brings something there
+    private readonly Action<string> _log;
     private Statements? _statements; // the writer's
     private int _writes; // 1 while somebody writes
-    private int _syncs; // 1 while somebody waits for the disk
+    private int _syncs; // 1 while somebody brings to the disk what is committed
+    private int _isBehind; // 1 while something is committed that nobody waits for, and that is not on its way there
+    private volatile Exception? _doubt; // what the disk has failed with
     private Task _tidying = Task.CompletedTask; // the writer's
     private int _untidied; // the writer's
 
     /// <summary>A writer of a store.</summary>
-    public StoreWriter(Store store)
+    /// <param name="store">The store.</param>
+    /// <param name="log">Told, in a line, when the disk fails and when it takes again what is written; nobody where null.</param>
+    public StoreWriter(Store store, Action<string>? log = null)
     {
         Store = store;
+        _log = log ?? (static _ => { });
         Journal = new Journal(this);
     }
 
@@ -44,11 +56,11 @@ public sealed class StoreWriter : IAsyncDisposable
     /// <summary>What it could not write and still has to.</summary>
     internal Journal Journal { get; }
 
-    private abstract class Entry(bool durable)
+    private abstract class Entry(Safety safety)
     {
         private volatile bool _isWritten;
 
-        public bool IsDurable => durable;
+        public Safety Safety => safety;
 
         public bool IsWritten { get => _isWritten; set => _isWritten = value; }
 
@@ -61,7 +73,7 @@ public sealed class StoreWriter : IAsyncDisposable
         public abstract void Fail(Exception error);
     }
 
-    private sealed class Entry<T>(Func<Statements, T> work, bool durable) : Entry(durable)
+    private sealed class Entry<T>(Func<Statements, T> work, Safety safety) : Entry(safety)
     {
         private readonly TaskCompletionSource<T> _done = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private T? _result;
@@ -77,13 +89,13 @@ public sealed class StoreWriter : IAsyncDisposable
         public override void Fail(Exception error) => _done.SetException(error);
     }
 
-    /// <summary>Completes with the work's result once it is committed.</summary>
+    /// <summary>Completes with the work's result once it is as safe as it is to be.</summary>
     /// <param name="work">What to do in the transaction. What it throws undoes its own writes and no others'.</param>
-    /// <param name="durable">Whether to wait until it survives the loss of power.</param>
-    /// <exception cref="FlintException">Machine: it could not be written, and nothing was.</exception>
-    public async Task<T> WriteAsync<T>(Func<Statements, T> work, bool durable)
+    /// <param name="safety">What it is to survive.</param>
+    /// <exception cref="FlintException">Machine: it could not be written. Nothing was, or nobody can say.</exception>
+    public async Task<T> WriteAsync<T>(Func<Statements, T> work, Safety safety)
     {
-        var entry = new Entry<T>(work, durable);
+        var entry = new Entry<T>(work, safety);
         await _waiting.Writer.WriteAsync(entry);
         Write(entry);
         return await entry.Done;
@@ -131,7 +143,7 @@ public sealed class StoreWriter : IAsyncDisposable
         await Journal.DisposeAsync();
         _waiting.Writer.TryComplete();
         Write(null);
-        while (_waiting.Reader.Count + _unsynced.Reader.Count + Volatile.Read(ref _writes) + Volatile.Read(ref _syncs) > 0)
+        while (_waiting.Reader.Count > 0 || IsUnsynced || Volatile.Read(ref _writes) + Volatile.Read(ref _syncs) > 0)
             await Task.Delay(1);
         await _tidying;
         Disconnect();
@@ -151,21 +163,23 @@ public sealed class StoreWriter : IAsyncDisposable
             break;
         }
 
-        if (own is null or { IsDurable: true })
+        if (own is null or { Safety: Safety.Synced })
             Sync(own);
-        else if (_unsynced.Reader.Count > 0)
+        else if (IsUnsynced && Volatile.Read(ref _syncs) == 0) // who is at it looks again before it leaves
             _ = Task.Run(() => Sync(null));
     }
 
+    private bool IsUnsynced => _unsynced.Reader.Count > 0 || Volatile.Read(ref _isBehind) != 0;
+
     private void Sync(Entry? own)
     {
-        while (_unsynced.Reader.Count > 0 && Interlocked.CompareExchange(ref _syncs, 1, 0) == 0)
+        while (IsUnsynced && Interlocked.CompareExchange(ref _syncs, 1, 0) == 0)
         {
             SyncBatch();
             Interlocked.Exchange(ref _syncs, 0);
             if (own is not { IsDone: true })
                 continue;
-            if (_unsynced.Reader.Count > 0)
+            if (IsUnsynced)
                 _ = Task.Run(() => Sync(null));
             break;
         }
@@ -174,7 +188,7 @@ public sealed class StoreWriter : IAsyncDisposable
     private void WriteBatch()
     {
         Gather(_waiting.Reader, _batch);
-        (Exception? fault, bool mayRepeat) = Commit(_batch);
+        (Exception? fault, bool mayRepeat) = _doubt is not null && Bring() is { } still ? (still, false) : Commit(_batch);
         // What cannot be stored must not take the others of its batch with it: each is then written by itself.
         bool isEach = fault is not null && mayRepeat && _batch.Count > 1;
         foreach (Entry entry in _batch)
@@ -182,15 +196,24 @@ public sealed class StoreWriter : IAsyncDisposable
             if (isEach)
                 (fault, isEach) = Commit([entry]);
             entry.IsWritten = true;
-            if (fault is not null)
-                entry.Fail(Wrap(fault));
-            else if (entry.IsDurable)
-                _unsynced.Writer.TryWrite(entry);
+            if (fault is null)
+                PassOn(entry);
             else
-                entry.Succeed();
+                entry.Fail(Wrap(fault));
         }
 
         Tidy(_batch.Count);
+    }
+
+    private void PassOn(Entry entry)
+    {
+        Safety safety = Store.Database.IsServer ? Safety.Committed : entry.Safety; // a server's commit is on its disk
+        if (safety == Safety.Syncing)
+            Interlocked.Exchange(ref _isBehind, 1);
+        if (safety == Safety.Synced)
+            _unsynced.Writer.TryWrite(entry);
+        else
+            entry.Succeed();
     }
 
     // No request waits for it.
@@ -205,23 +228,46 @@ public sealed class StoreWriter : IAsyncDisposable
 
     private void SyncBatch()
     {
+        Interlocked.Exchange(ref _isBehind, 0); // what is committed from here on has another one
         Gather(_unsynced.Reader, _syncing);
-        Exception? failure = null;
+        Exception? fault = Bring();
+        foreach (Entry entry in _syncing)
+        {
+            if (fault is null)
+                entry.Succeed();
+            else
+                entry.Fail(Wrap(fault));
+        }
+    }
+
+    // Brings to the disk what is committed, and gives what it failed with.
+    private Exception? Bring()
+    {
+        lock (_disk)
+        {
+            bool wasInDoubt = _doubt is not null;
+            _doubt = TryBring(anew: wasInDoubt);
+            if (_doubt is { } fault && !wasInDoubt)
+                _log($"{Store.Name} cannot be brought to the disk, and requests are refused until it is there: {Store.Database.Explain(fault)}");
+            else if (_doubt is null && wasInDoubt)
+                _log($"{Store.Name} is on the disk, and requests are taken again.");
+            return _doubt;
+        }
+    }
+
+    private Exception? TryBring(bool anew)
+    {
         try
         {
-            Store.Database.Sync();
+            if (anew)
+                Store.Database.SyncAnew();
+            else
+                Store.Database.Sync();
+            return null;
         }
         catch (Exception error)
         {
-            failure = Wrap(error);
-        }
-
-        foreach (Entry entry in _syncing)
-        {
-            if (failure is null)
-                entry.Succeed();
-            else
-                entry.Fail(failure);
+            return error;
         }
     }
 

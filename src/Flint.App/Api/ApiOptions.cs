@@ -25,6 +25,9 @@ public sealed record ApiOptions
     /// <summary>The commands that code of agents can be put to, by name.</summary>
     public IReadOnlyDictionary<string, CodeChecker> Checkers { get; init; } = new Dictionary<string, CodeChecker>();
 
+    /// <summary>Whether an answer waits until its record survives the loss of power; else only until it survives the death of the process.</summary>
+    public bool WaitsForDisk { get; init; }
+
     /// <summary>What the operator is told.</summary>
     public ServerLog Log { get; init; } = ServerLog.OnConsole(isJson: false);
 }

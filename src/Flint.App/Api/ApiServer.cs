@@ -51,7 +51,7 @@ public sealed class ApiServer : IAsyncDisposable
         _upstreams = upstreams ?? new UpstreamModels();
         _upstreams.Reserve(models.SelectMany(model => model.Variants).Select(variant => variant.Name));
         time ??= TimeProvider.System;
-        _ledger = new Ledger(store);
+        _ledger = new Ledger(store, options.WaitsForDisk, line => options.Log.Fail("store_disk", line));
         _reservations = new Reservations(_ledger.Writer, time);
         _app = Build(options);
 

@@ -154,6 +154,7 @@ internal static class Serve
             Port = IsGiven(parsed, Port) ? parsed.GetValue(Port) : config.Port ?? parsed.GetValue(Port),
             RequireKeys = !parsed.GetValue(NoAuth) && config.RequireKeys,
             IsMuse = profile is not null || config.IsMuse,
+            WaitsForDisk = config.WaitsForDisk,
             Checkers = config.Checkers,
             Certificates = OpenCertificates(parsed, config, log),
             Log = log,

@@ -18,7 +18,7 @@ internal static class Tune
     private static readonly Option<float?> Alpha = Verb.Range(new Option<float?>("--alpha") { Description = "The adapter counts alpha / rank (default: twice the rank).", HelpName = "A" }, 1e-6f, 1e6f);
     private static readonly Option<string[]> Targets = new("--target") { Description = $"Matrices of every layer that get an adapter: {string.Join(", ", LoraOptions.KnownTargets)} (default: all the model has).", HelpName = "NAME", AllowMultipleArgumentsPerToken = true };
     private static readonly Option<float> Epochs = Verb.Range(new Option<float>("--epochs") { Description = "Rounds through the data.", DefaultValueFactory = _ => 3, HelpName = "N" }, 0.01f, 10_000);
-    private static readonly Option<float> Rate = Verb.Range(new Option<float>("--learning-rate") { Description = "The highest learning rate; it falls to a tenth along half a cosine.", DefaultValueFactory = _ => 1e-3f, HelpName = "RATE" }, 1e-9f, 1);
+    private static readonly Option<float> Rate = Verb.Range(new Option<float>("--learning-rate") { Description = "The highest learning rate; it falls to a hundredth along half a cosine.", DefaultValueFactory = _ => 1e-3f, HelpName = "RATE" }, 1e-9f, 1);
     private static readonly Option<int> BatchTokens = Verb.Range(new Option<int>("--batch-tokens") { Description = "Tokens of one step.", DefaultValueFactory = _ => 2048, HelpName = "N" }, 16, 1 << 20);
     private static readonly Option<int> MaxTokens = Verb.Range(new Option<int>("--max-tokens") { Description = "A longer conversation is left out, and reported (default: what a step holds).", HelpName = "N" }, 2, 1 << 20);
     private static readonly Option<float> PromptWeight = Verb.Range(new Option<float>("--prompt-weight") { Description = "The loss weight of what the assistant does not write.", HelpName = "W" }, 0, 1);
@@ -67,7 +67,7 @@ internal static class Tune
                 MicroBatchTokens = batch,
                 MaxExampleTokens = longest == 0 ? batch : longest,
                 LearningRate = parsed.GetValue(Rate),
-                FinalLearningRate = parsed.GetValue(Rate) / 10,
+                FinalLearningRate = parsed.GetValue(Rate) / 100,
                 WeightDecay = 0,
             },
         };

@@ -59,6 +59,9 @@ internal sealed record ServerConfig
     /// <summary>The address of the PostgreSQL database of the accounts, or <c>file:PATH</c> of a file that holds it; null where the file names none.</summary>
     public string? Store { get; init; }
 
+    /// <summary>Whether an answer waits until its record is on the disk.</summary>
+    public bool WaitsForDisk { get; init; }
+
     /// <summary>The directory of the accounts; null for the usual one.</summary>
     public string? Data { get; init; }
 
@@ -186,6 +189,7 @@ internal sealed record ServerConfig
             Telemetry = ReadTelemetry(root),
             Data = root.Text("data") is { } data ? At(data) : null,
             Store = root.Text("store") is { } store ? ReadStore(root, store, At) : null,
+            WaitsForDisk = root.Flag("wait_for_disk", false),
             Models = ReadModels(root, At),
             Upstreams = UpstreamReader.Read(root, At),
             Prices = ReadPrices(root),

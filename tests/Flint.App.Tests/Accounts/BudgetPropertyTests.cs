@@ -208,7 +208,7 @@ public sealed class BudgetPropertyTests
         foreach (Key key in keys)
         {
             string[] owners = [.. Owner.Of(key).Select(owner => owner.ToString())];
-            foreach (Spending row in Spending.Ask(statements, owners).Value)
+            foreach (Spending row in OwnerSpending.Ask(statements, owners).Value.SelectMany(all => (Spending[])[all.Now, all.Minute, all.Day, all.Month]))
             {
                 bool Counts(Reservation r) => Owner.Of(r.Key!).Any(owner => owner.ToString() == row.Owner)
                     && row.Start == (row.Period switch { "minute" => r.Windows.Minute, "day" => r.Windows.Day, "month" => r.Windows.Month, _ => 0 });

@@ -77,7 +77,7 @@ public abstract class LedgerTests : IDisposable
         {
             int written = store.Execute("INSERT INTO organizations (name, created) VALUES ($2, $1)", (long)i, $"o{i}");
             return i % 10 == 5 ? throw new InvalidOperationException("no") : written;
-        }, durable: i % 2 == 0)))];
+        }, (Safety)(i % 3))))];
         Assert.Equal(StoreWriter.FailedCode, (await Assert.ThrowsAsync<FlintException>(() => Task.WhenAll(tasks))).Code);
         Assert.Equal(Enumerable.Range(0, 50).Select(i => i % 10 != 5), tasks.Select(task => task.IsCompletedSuccessfully));
         Assert.All(tasks.Where(task => !task.IsFaulted), task => Assert.Equal(1, task.Result));
@@ -99,7 +99,7 @@ public abstract class LedgerTests : IDisposable
             store.Change("INSERT INTO prices (model, input, cached_input, output) VALUES ($1, 0, 0, 0)", "n");
             int gone = store.Execute("DELETE FROM prices WHERE model = $1", "n");
             return (none.Value, one.Value, names.Value, gone);
-        }, durable: true);
+        }, Safety.Synced);
         Assert.Equal((0, 1, 1), (none, one, gone));
         Assert.Equal(["m 7 1"], names);
         Assert.Equal(new Price { Model = "m", Input = 7, CachedInput = 2, Output = 1 }, Assert.Single(new Prices(_store).List()));

@@ -11,6 +11,8 @@ public sealed class MigrationTests : IDisposable
 {
     private const string Secret = Keys.SecretPrefix + "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
+    private const long Moment = 1_795_437_296_000;
+
     private readonly TemporaryFolder _folder = new();
 
     public void Dispose() => _folder.Dispose();
@@ -31,6 +33,7 @@ public sealed class MigrationTests : IDisposable
         Assert.Equal((2, 9L), (keys.List().Count, keys.List()[1].Revoked));
         Assert.Equal("key_name_taken", Assert.Throws<FlintException>(() => keys.Create("ada")).Code);
 
+        AssertSpent(store, isSpent: version >= 3);
         AuditResult verified = AuditChain.Verify(store, noted);
         Assert.Equal((3L, null), (verified.Head.Count, verified.Fault));
         IReadOnlyList<UsageEntry> records = Ledger.Records(store, new UsageFilter());
@@ -58,12 +61,14 @@ public sealed class MigrationTests : IDisposable
         var database = new PostgresDatabase(accounts.Address!);
         using (DbConnection connection = database.Open(synced: true))
         {
-            Migrations.Run(database, connection, version);
+            MigrateTo(version, database, connection, firstToSpend: 4);
             Assert.Equal(version, connection.ExecuteScalar<int>("SELECT version FROM schema_version"));
         }
 
-        var keys = new Keys(accounts.Open(), TimeProvider.System);
+        Store store = accounts.Open();
+        var keys = new Keys(store, TimeProvider.System);
         Assert.NotNull(keys.Find(keys.Create("ada").Secret));
+        AssertSpent(store, isSpent: version >= 4);
     }
 
     [Fact]
@@ -99,11 +104,45 @@ public sealed class MigrationTests : IDisposable
                 new { id, key });
         }
 
-        Migrations.Run(database, connection, version);
+        MigrateTo(version, database, connection, firstToSpend: 3);
         Assert.Equal(version, connection.ExecuteScalar<int>("PRAGMA user_version"));
         if (version == 1)
             return null;
         (long count, byte[] hash) = connection.QuerySingle<(long, byte[])>("SELECT records, hash FROM chain");
         return new AuditHead(count, Convert.ToHexStringLower(hash));
+    }
+
+    // What is spent had a row for each kind of window until version 6.
+    private static void MigrateTo(int version, Database database, DbConnection connection, int firstToSpend)
+    {
+        Migrations.Run(database, connection, Math.Min(version, 6));
+        if (version >= firstToSpend)
+        {
+            connection.Execute(
+                "INSERT INTO spending (owner, period, start, requests, settled_tokens, reserved_tokens, settled_cost, reserved_cost) VALUES (@Owner, @Period, @Start, @Requests, @SettledTokens, @ReservedTokens, @SettledCost, @ReservedCost)",
+                Owners.SelectMany(Spent));
+        }
+
+        Migrations.Run(database, connection, version);
+    }
+
+    private static void AssertSpent(Store store, bool isSpent)
+    {
+        foreach (Owner owner in Owners)
+            Assert.Equal(Spent(owner).Select(row => isSpent ? row : new Spending { Owner = row.Owner, Period = row.Period, Start = row.Start }), Spending.Of(store, owner, Moment));
+    }
+
+    private static Owner[] Owners => [new(OwnerKind.Key, 1), new(OwnerKind.Project, 1), new(OwnerKind.Organization, 1)];
+
+    // No two amounts are the same.
+    private static Spending[] Spent(Owner owner)
+    {
+        var windows = Flint.App.Accounts.Windows.At(Moment);
+        (string Period, long Start)[] kinds = [("now", 0), ("minute", windows.Minute), ("day", windows.Day), ("month", windows.Month)];
+        return [.. kinds.Select((window, i) => new Spending
+        {
+            Owner = owner.ToString(), Period = window.Period, Start = window.Start, Requests = 1 + i + 10 * (int)owner.Kind, SettledTokens = 101 + i,
+            ReservedTokens = 201 + i, SettledCost = 301 + i, ReservedCost = 401 + i,
+        })];
     }
 }

@@ -92,7 +92,7 @@ public sealed class StoreCopyTests
         await StoreCopy.RunAsync(source.Open(), target.Open());
         List<string> spending = Dump(target)["spending"];
         Assert.NotEmpty(spending);
-        Assert.All(spending, row => Assert.Contains(";reserved_cost=0;reserved_tokens=0;settled_cost=0;settled_tokens=0;", row, StringComparison.Ordinal));
+        Assert.All(spending, row => Assert.Equal(16, System.Text.RegularExpressions.Regex.Count(row, "(settled|reserved)_(tokens|cost)=0(;|$)")));
     }
 
     [Fact]

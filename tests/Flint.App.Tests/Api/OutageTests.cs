@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Net;
 using System.Text.Json.Nodes;
 using Flint.App.Accounts;
+using Flint.App.Operations;
 using Flint.App.Serving;
 
 namespace Flint.App.Tests.Api;
@@ -88,7 +89,47 @@ public sealed class OutageTests(ITestOutputHelper output)
         output.WriteLine($"ledger: {string.Join(", ", records.CountBy(record => record.Status).OrderBy(pair => pair.Key).Select(pair => $"{pair.Value} of {pair.Key}"))}; heap grown by {grown >> 10} KiB");
         Assert.True(grown < HeapGrowthAllowed, $"the managed heap grew by {grown} bytes");
 
-        Spending Spent() => one.Store.Use(statements => Spending.Row(Spending.Ask(statements, [owner.ToString(), "", ""]).Value, owner.ToString(), Spending.Now, 0));
+        Spending Spent() => one.Store.Use(statements => OwnerSpending.Find(statements, owner)?.Now ?? new Spending());
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Requests_fail_closed_while_the_disk_does_not_take_what_is_written(bool waitsForDisk)
+    {
+        var errors = new StringWriter();
+        var finished = new List<string>();
+        await using (TestServer server = await TestServer.StartAsync(adjust: options => options with { WaitsForDisk = waitsForDisk, Log = new ServerLog(isJson: false, TextWriter.Null, errors, TimeProvider.System) }))
+        {
+            const string body = """{"model": "tiny", "prompt": "a", "max_tokens": 1}""";
+            Assert.True(await AskAsync());
+            using (FailingDisk.Break(server.Store))
+            {
+                while (await AskAsync()) { } // whose records are committed, and one is the first that does not come to the disk
+                Assert.True(!waitsForDisk || finished.Count == 1);
+                (int status, JsonNode error) = await server.RefusalAsync(Completions, body);
+                Assert.Equal((503, StoreWriter.FailedCode), (status, (string?)error["code"]));
+                Assert.Empty(finished.Except(Recorded()));
+            }
+
+            Assert.True(await AskAsync());
+            Assert.Empty(finished.Except(Recorded()));
+            Assert.InRange(Recorded().Count - finished.Count, 0, waitsForDisk ? 1 : 0); // that one of which nobody could say that it was written
+            Assert.Null(AuditChain.Verify(server.Store).Fault);
+
+            async Task<bool> AskAsync()
+            {
+                using HttpResponseMessage response = await server.PostAsync(Completions, body);
+                if (response.StatusCode != HttpStatusCode.OK)
+                    return false;
+                finished.Add((string)JsonNode.Parse(await response.Content.ReadAsStringAsync())!["id"]!);
+                return true;
+            }
+
+            List<string> Recorded() => [.. server.Records().Where(record => record.Status == 200).Select(record => record.RequestId)];
+        }
+
+        Assert.Equal(2, errors.ToString().Split(SqliteDatabase.FileName).Count(part => part.StartsWith(" cannot be brought to the disk", StringComparison.Ordinal) || part.StartsWith(" is on the disk", StringComparison.Ordinal)));
     }
 
     private static async Task LastAsync(TimeSpan least, Func<bool> condition)

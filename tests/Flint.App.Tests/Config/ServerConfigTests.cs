@@ -25,7 +25,8 @@ public sealed class ServerConfigTests : IDisposable
         Assert.Empty(ServerConfig.Check(_folder.File("flint.yaml")));
         ServerConfig config = ServerConfig.Load(_folder.File("flint.yaml"));
         Assert.Equal((IPAddress.Loopback, 8080, true, 30, _folder.File("accounts")), (config.Host, config.Port, config.RequireKeys, config.DrainSeconds, config.Data));
-        Assert.Equal("file:" + _folder.File("store.url"), config.Store);
+        Assert.Equal(("file:" + _folder.File("store.url"), false), (config.Store, config.WaitsForDisk));
+        Assert.True(ServerConfig.Load(Write("wait_for_disk: true\n")).WaitsForDisk);
         ModelConfig model = Assert.Single(config.Models);
         Assert.Equal(("model.gguf", "my-model", 4096, "legal"), (model.Path, model.Alias, model.Options.ContextLength, Assert.Single(model.Options.Adapters).Name));
         Assert.Equal(new Price { Model = "my-model", Input = 250_000, CachedInput = 25_000, Output = 1_100_000 }, Assert.Single(config.Prices!));

@@ -63,6 +63,7 @@ public sealed class EvaluationTests : IDisposable
         Assert.False(Right(calls[0] with { Name = calls[0].Name + "x" }, calls[1]));
         Assert.False(Right(calls[0] with { Arguments = "{}" }, calls[1]));
         Assert.False(Right(calls[0] with { Arguments = "{" }, calls[1]));
+        Assert.False(Right(calls[0] with { Arguments = """{"a": 1, "a": 2}""" }, calls[1]));
         Assert.False(Grading.Judge(item, item.Messages.Count - 1, item.Messages[^1].Content!, calls).Right);
     }
 
