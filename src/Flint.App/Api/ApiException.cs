@@ -78,6 +78,8 @@ internal sealed class ApiException : Exception
                 return own;
             case BadHttpRequestException bad when bad.StatusCode == StatusCodes.Status413PayloadTooLarge:
                 return TooLarge();
+            case BadHttpRequestException bad when bad.StatusCode == StatusCodes.Status408RequestTimeout:
+                return TooSlow();
             case BadHttpRequestException bad:
                 return new(bad.StatusCode, "invalid_request_error", "bad_request", null, bad.Message, bad);
             case FlintException { Side: FaultSide.Caller } fault:
@@ -122,6 +124,14 @@ internal sealed class ApiException : Exception
     /// <summary>413: the body is over its limit.</summary>
     public static ApiException TooLarge() =>
         Request(StatusCodes.Status413PayloadTooLarge, "request_too_large", $"The request body is larger than the limit of {ApiLimits.MaxBodyBytes} bytes.");
+
+    /// <summary>408: the body is not there in time.</summary>
+    public static ApiException TooSlow() =>
+        Request(StatusCodes.Status408RequestTimeout, "request_timeout", $"The request body came too slowly: it must be there within {ApiLimits.BodySeconds} seconds.");
+
+    /// <summary>503: the bodies of other requests take all that bodies may.</summary>
+    public static ApiException Busy() =>
+        new(StatusCodes.Status503ServiceUnavailable, "server_error", "server_busy", null, "The server is reading as many large requests as it can.") { RetryAfter = 1 };
 
     private static int SecondsOf(FlintException fault, int otherwise) => Math.Max(1, (int)Math.Ceiling(fault.RetryAfter?.TotalSeconds ?? otherwise));
 

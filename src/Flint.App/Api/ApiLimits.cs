@@ -6,6 +6,21 @@ internal static class ApiLimits
     /// <summary>Bytes of a request body.</summary>
     public const int MaxBodyBytes = 16 * 1024 * 1024;
 
+    /// <summary>Seconds in which a client must send a body.</summary>
+    public const int BodySeconds = 120;
+
+    /// <summary>Bytes a second that a client must send of a body on average, once the first <see cref="BodyGraceSeconds"/> are over.</summary>
+    public const int MinBodyRate = 240;
+
+    /// <summary>Seconds in which a body may be as slow as it likes.</summary>
+    public const int BodyGraceSeconds = 5;
+
+    /// <summary>Bytes of all bodies that are being read, but for small ones; who sends more is told to try again.</summary>
+    public const long MaxBodiesBytes = 16L * MaxBodyBytes;
+
+    /// <summary>Bytes of a small body.</summary>
+    public const int SmallBodyBytes = 64 * 1024;
+
     /// <summary>Levels of nesting in a body.</summary>
     public const int MaxJsonDepth = 64;
 

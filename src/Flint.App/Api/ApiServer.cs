@@ -183,6 +183,7 @@ public sealed class ApiServer : IAsyncDisposable
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = ApiLimits.MaxBodyBytes;
+            kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(ApiLimits.MinBodyRate, TimeSpan.FromSeconds(ApiLimits.BodyGraceSeconds));
             kestrel.Limits.MaxRequestHeadersTotalSize = ApiLimits.MaxHeaderBytes;
             kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(ApiLimits.HeaderSeconds);
             kestrel.Limits.MaxConcurrentConnections = ApiLimits.MaxConnections;

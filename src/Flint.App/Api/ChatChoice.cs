@@ -193,7 +193,7 @@ internal sealed class ChatChoice : Choice
             return null;
         }
 
-        if (_isCut || (!IsComplete && _turn.Plan.Budget is not null && reason == Engine.FinishReason.Length))
+        if (_isCut || (!IsComplete && _turn.ThoughtBudget is not null && reason == Engine.FinishReason.Length))
             return ++_legs > MaxLegs ? null : CloseThoughts();
         bool ended = _isRead; // by its one call
         if (_spawning is null || _isComplete || !(ended || reason is Engine.FinishReason.Stop or Engine.FinishReason.Length))
@@ -283,7 +283,7 @@ internal sealed class ChatChoice : Choice
         if (_tokens.Left == 0 || prompt.Length >= _turn.Model.ContextLength)
             return null;
         _granted = _tokens.Reserve((int)Math.Min(_tokens.Left, int.MaxValue));
-        Sequence next = _turn.Continue(prompt, prompt.Length - _prompt.Ids.Length, _granted, Index, _spawning?.Rounds ?? 0);
+        Sequence next = _turn.Continue(prompt, prompt.Length - _prompt.Ids.Length, _granted, Index, _spawning?.Rounds ?? 0, endsThoughts: closing.Length > 0);
         _written.AddRange(closing);
         _turn.Model.Push(_parser, closing, _deltas);
         _isCut = false;
@@ -296,7 +296,7 @@ internal sealed class ChatChoice : Choice
     /// <summary>Notes a token; false where it would be a thought too many, and its sequence is to end.</summary>
     private bool Admit(int token)
     {
-        int most = Volatile.Read(ref _endsThinking) ? 0 : _turn.Plan.Budget ?? int.MaxValue;
+        int most = Volatile.Read(ref _endsThinking) ? 0 : _turn.ThoughtBudget ?? int.MaxValue;
         if (_parser.IsReasoning && _thoughts >= most && !_tokenizer.IsSpecial(token))
         {
             _isCut = true;

@@ -11,6 +11,7 @@ namespace Flint.App.Api;
 internal sealed class EngineTurn : ChatTurn
 {
     private const ulong LegSeed = 0x9E3779B97F4A7C15;
+    private const int MaxKeptRoom = 4096; // tokens that thoughts leave to what an answer is held to; half of all where that is less
     private const int SubagentPrompt = 1024; // tokens of a sub-agent's prompt beyond those of the turn's own
 
     /// <summary>Prepares a turn.</summary>
@@ -31,7 +32,7 @@ internal sealed class EngineTurn : ChatTurn
             Now = DateTimeOffset.Now,
         };
         Prompt = request.Conversation.RawPrompt is string raw ? new ChatPrompt(Model.Encode(raw), OpensReasoning: false) : Render(Input);
-        Grammar = FindGrammar();
+        Grammar = FindGrammar(thoughtsAreOver: false);
     }
 
     /// <summary>Of which model.</summary>
@@ -45,6 +46,9 @@ internal sealed class EngineTurn : ChatTurn
 
     /// <summary>What the response is held to; null for anything.</summary>
     public TokenGrammar? Grammar { get; }
+
+    /// <summary>The most tokens of thoughts; null for no limit. An answer that is held to something has room for it, whatever the model thinks.</summary>
+    public int? ThoughtBudget => Plan.Budget ?? (Grammar is null || Plan.OpensAnswer || !Model.Dialect.MayReason ? null : MaxOutput - Math.Min(MaxOutput / 2, MaxKeptRoom));
 
     /// <summary>What the model writes to end its thoughts and begin what it is held to; null where it has none.</summary>
     public string? ReasoningClosing => Request.Conversation.ToolChoice.IsForced ? Model.Dialect.ReasoningClosingBeforeCall : Model.Dialect.ReasoningClosing;
@@ -105,7 +109,7 @@ internal sealed class EngineTurn : ChatTurn
     /// <param name="left">Tokens that the choice may still produce.</param>
     /// <param name="thoughts">Tokens of thoughts so far.</param>
     public int MostOf(long left, int thoughts) =>
-        (int)Math.Min(left, Plan.Budget is int budget ? Math.Max(1, budget - thoughts) : int.MaxValue);
+        (int)Math.Min(left, ThoughtBudget is int budget ? Math.Max(1, budget - thoughts) : int.MaxValue);
 
     /// <summary>Goes on with a choice whose thoughts have been closed.</summary>
     /// <param name="prompt">What it goes on from.</param>
@@ -113,9 +117,11 @@ internal sealed class EngineTurn : ChatTurn
     /// <param name="maxTokens">Tokens it may produce.</param>
     /// <param name="choice">Which choice.</param>
     /// <param name="round">How often sub-agents have answered it.</param>
-    public Sequence Continue(int[] prompt, int written, int maxTokens, int choice, int round)
+    /// <param name="endsThoughts">Whether thoughts are ended there: where a call is forced, what follows is the call, and no other thought.</param>
+    public Sequence Continue(int[] prompt, int written, int maxTokens, int choice, int round, bool endsThoughts)
     {
-        Sequence next = Model.Engine.Submit(NewRequest(prompt, maxTokens, 1, SamplingOf(written, choice, round), written));
+        TokenGrammar? grammar = endsThoughts && Request.Conversation.ToolChoice.IsForced ? FindGrammar(thoughtsAreOver: true) : null;
+        Sequence next = Model.Engine.Submit(NewRequest(prompt, maxTokens, 1, SamplingOf(written, choice, round), written, grammar));
         Meter.AddSharing(next);
         return next;
     }
@@ -140,10 +146,11 @@ internal sealed class EngineTurn : ChatTurn
     /// <param name="samples">How often.</param>
     /// <param name="sampling">How tokens are drawn.</param>
     /// <param name="written">How many tokens at the prompt's end are the answer's own, behind a primer.</param>
-    public GenerationRequest NewRequest(int[] prompt, int maxTokens, int samples, SamplingOptions sampling, int written) => new()
+    /// <param name="behind">What comes behind the prompt is held to; null where the prompt's end belongs to what the whole answer is held to.</param>
+    public GenerationRequest NewRequest(int[] prompt, int maxTokens, int samples, SamplingOptions sampling, int written, TokenGrammar? behind = null) => new()
     {
-        Grammar = Grammar,
-        GrammarTokens = Grammar is null ? 0 : written + (Prompt.Primer?.Length ?? 0),
+        Grammar = behind ?? Grammar,
+        GrammarTokens = Grammar is null || behind is not null ? 0 : written + (Prompt.Primer?.Length ?? 0),
         Prompt = prompt,
         Adapter = Variant.Adapter,
         MaxTokens = maxTokens,
@@ -155,7 +162,7 @@ internal sealed class EngineTurn : ChatTurn
         Share = Meter.Share,
     };
 
-    private TokenGrammar? FindGrammar()
+    private TokenGrammar? FindGrammar(bool thoughtsAreOver)
     {
         ChatConversation conversation = Request.Conversation;
         var rules = new ResponseRules
@@ -167,6 +174,7 @@ internal sealed class EngineTurn : ChatTurn
             ForcedTool = conversation.ToolChoice.Name,
             AllowsSeveralCalls = Request.ParallelToolCalls,
             IsRaw = conversation.RawPrompt is not null,
+            ThoughtsAreOver = thoughtsAreOver,
         };
         if (rules.IsEmpty)
             return null;

@@ -15,6 +15,8 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
     /// <summary>The status of a request whose answer nobody waited for.</summary>
     public const int ClientClosedRequest = 499;
 
+    private readonly BodyMemory _bodies = new(metering.Time);
+
     /// <summary>Takes one request through the routes.</summary>
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)
     {
@@ -45,6 +47,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
                 context.Response.Headers["x-request-id"] = id;
                 if (metering.Counters.IsStopping)
                     throw ApiException.Stopping();
+                context.Features.Set(_bodies);
             }
 
             Key? key = IsGuarded(context.Request) ? Admit(context.Request, route?.Path ?? context.Request.Path) : null;

@@ -3,6 +3,7 @@ using System.IO.Pipelines;
 using System.Text.Json;
 using System.Text.Unicode;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace Flint.App.Api;
 
@@ -12,26 +13,12 @@ internal static class RequestBody
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = ApiLimits.MaxJsonDepth };
 
     /// <summary>The body as a JSON object; the caller disposes the document.</summary>
-    /// <exception cref="ApiException">It is too large, not UTF-8, not JSON, too deep, or not an object, or refused by the profile of the key.</exception>
+    /// <exception cref="ApiException">It is too large, too slow, not UTF-8, not JSON, too deep, or not an object, refused by the profile of the key, or one of too many.</exception>
     public static async Task<JsonDocument> ReadAsync(HttpRequest request, CancellationToken cancellation)
     {
         if (request.ContentLength > ApiLimits.MaxBodyBytes)
             throw ApiException.TooLarge();
-        PipeReader reader = request.BodyReader;
-        ReadResult read;
-        while (true)
-        {
-            read = await reader.ReadAsync(cancellation);
-            if (read.Buffer.Length > ApiLimits.MaxBodyBytes)
-                throw ApiException.TooLarge();
-            if (read.IsCompleted)
-                break;
-            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
-        }
-
-        // The document keeps what it parses, so it gets its own copy and the pipe its buffers back.
-        byte[] body = read.Buffer.ToArray();
-        reader.AdvanceTo(read.Buffer.End);
+        byte[] body = await CollectAsync(request, cancellation);
         JsonDocument document = Parse(body);
         try
         {
@@ -42,6 +29,45 @@ internal static class RequestBody
         {
             document.Dispose();
             throw;
+        }
+    }
+
+    // The document keeps what it parses, so it gets its own copy and the pipe its buffers back.
+    private static async Task<byte[]> CollectAsync(HttpRequest request, CancellationToken cancellation)
+    {
+        BodyMemory memory = request.HttpContext.Features.GetRequiredFeature<BodyMemory>();
+        PipeReader reader = request.BodyReader;
+        using CancellationTokenSource deadline = memory.Deadline();
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
+        long held = 0;
+        try
+        {
+            while (true)
+            {
+                ReadResult read = await reader.ReadAsync(end.Token);
+                long length = read.Buffer.Length;
+                if (length > ApiLimits.MaxBodyBytes)
+                    throw ApiException.TooLarge();
+                if (length > Math.Max(held, ApiLimits.SmallBodyBytes))
+                    held = memory.TryTake(length - held) ? length : throw ApiException.Busy();
+                if (!read.IsCompleted)
+                {
+                    reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+                    continue;
+                }
+
+                byte[] body = read.Buffer.ToArray();
+                reader.AdvanceTo(read.Buffer.End);
+                return body;
+            }
+        }
+        catch (OperationCanceledException) when (deadline.IsCancellationRequested && !cancellation.IsCancellationRequested)
+        {
+            throw ApiException.TooSlow();
+        }
+        finally
+        {
+            memory.Give(held);
         }
     }
 

@@ -10,6 +10,7 @@ namespace Flint.App.Eval;
 internal sealed class SchemaCount
 {
     private readonly List<double> _compile = [];
+    private readonly List<double> _first = [];
     private readonly List<double> _masks = [];
 
     /// <summary>Schemas.</summary>
@@ -39,7 +40,10 @@ internal sealed class SchemaCount
     /// <summary>Microseconds that schemas took to become grammars.</summary>
     public IReadOnlyList<double> CompileTimes => _compile;
 
-    /// <summary>Microseconds that masks took.</summary>
+    /// <summary>Microseconds from the schema to its first mask.</summary>
+    public IReadOnlyList<double> FirstMaskTimes => _first;
+
+    /// <summary>Microseconds that tokens took: the mask before each, and the reading of it.</summary>
     public IReadOnlyList<double> MaskTimes => _masks;
 
     /// <summary>Takes note of a schema that is refused.</summary>
@@ -50,11 +54,13 @@ internal sealed class SchemaCount
     }
 
     /// <summary>Takes note of a schema that became a grammar.</summary>
-    public void Add(TimeSpan compile, IEnumerable<TimeSpan> masks, IReadOnlyCollection<(bool IsValid, bool IsTaken)> instances)
+    public void Add(TimeSpan compile, IReadOnlyList<TimeSpan> masks, IReadOnlyCollection<(bool IsValid, bool IsTaken)> instances)
     {
         Schemas++;
         Compiled++;
         _compile.Add(compile.TotalMicroseconds);
+        if (masks.Count > 0)
+            _first.Add((compile + masks[0]).TotalMicroseconds);
         _masks.AddRange(masks.Select(one => one.TotalMicroseconds));
         int valid = instances.Count(one => one.IsValid);
         int rejected = instances.Count(one => one.IsValid && !one.IsTaken), accepted = instances.Count(one => !one.IsValid && one.IsTaken);
@@ -85,12 +91,23 @@ internal sealed class SchemaSuite(Tokenizer tokenizer, bool isAnyOrder)
     private readonly TokenVocabulary _vocabulary = TokenVocabulary.Of(tokenizer, tokenizer.Count, []);
     private readonly ulong[] _mask = new ulong[(tokenizer.Count + 63) / 64];
     private readonly List<TimeSpan> _times = [];
+    private readonly PriorityQueue<(string Name, string? Before), TimeSpan> _slowest = new();
 
     /// <summary>What came of the schemas so far.</summary>
     public SchemaCount Count { get; } = new();
 
     /// <summary>Told of every instance that is taken wrongly: file, description, whether it is valid.</summary>
     public Action<string, string, bool>? Tell { get; init; }
+
+    /// <summary>Told of every schema that is refused: file, why.</summary>
+    public Action<string, string>? TellRefused { get; init; }
+
+    /// <summary>How many of the slowest tokens and schemas are kept.</summary>
+    public int SlowestKept { get; init; }
+
+    /// <summary>What took longest, the longest first: file, the text before the token or nothing for the schema itself, and how long.</summary>
+    public IReadOnlyList<(string Name, string? Before, TimeSpan Time)> Slowest =>
+        [.. _slowest.UnorderedItems.Select(one => (one.Element.Name, one.Element.Before, one.Priority)).OrderByDescending(one => one.Priority)];
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="FlintException">Caller: it is of neither kind.</exception>
@@ -121,11 +138,12 @@ internal sealed class SchemaSuite(Tokenizer tokenizer, bool isAnyOrder)
             if (fault.Code == "unsatisfiable_grammar" && tests.EnumerateArray().All(test => !test.GetProperty("valid").GetBoolean()))
                 Count.Add(Stopwatch.GetElapsedTime(start), [], [.. tests.EnumerateArray().Select(_ => (false, false))]);
             else
-                Count.Refuse(Reason(fault));
+                Refuse(name, fault);
             return;
         }
 
         TimeSpan compile = Stopwatch.GetElapsedTime(start);
+        Keep(name, null, compile);
         var instances = new List<(bool, bool)>();
         _times.Clear();
         foreach (JsonElement test in tests.EnumerateArray())
@@ -133,7 +151,7 @@ internal sealed class SchemaSuite(Tokenizer tokenizer, bool isAnyOrder)
             bool isValid = test.GetProperty("valid").GetBoolean(), isTaken;
             try
             {
-                isTaken = Takes(grammar, test.GetProperty("data"));
+                isTaken = Takes(name, grammar, test.GetProperty("data"));
             }
             catch (FlintException fault) when (fault.Code == "grammar_too_complex")
             {
@@ -148,18 +166,37 @@ internal sealed class SchemaSuite(Tokenizer tokenizer, bool isAnyOrder)
         Count.Add(compile, _times, instances);
     }
 
-    private bool Takes(TokenGrammar grammar, JsonElement instance)
+    private void Refuse(string name, FlintException fault)
+    {
+        Count.Refuse(Reason(fault));
+        TellRefused?.Invoke(name, fault.Message);
+    }
+
+    private void Keep(string name, ReadOnlyMemory<int>? before, TimeSpan time)
+    {
+        if (_slowest.Count >= SlowestKept && (SlowestKept == 0 || !_slowest.TryPeek(out _, out TimeSpan least) || time <= least))
+            return;
+        if (_slowest.Count == SlowestKept)
+            _slowest.Dequeue();
+        _slowest.Enqueue((name, before is { } tokens ? tokenizer.Decode(tokens.Span) : null), time);
+    }
+
+    private bool Takes(string name, TokenGrammar grammar, JsonElement instance)
     {
         var text = new StringBuilder();
         Write(instance, text);
         GrammarState state = grammar.Start();
-        foreach (int token in tokenizer.Encode(text.ToString(), addSpecial: false, parseSpecial: false))
+        int[] tokens = tokenizer.Encode(text.ToString(), addSpecial: false, parseSpecial: false);
+        for (int i = 0; i < tokens.Length; i++)
         {
+            int token = tokens[i];
             long start = Stopwatch.GetTimestamp();
             state.CopyMask(_mask);
-            _times.Add(Stopwatch.GetElapsedTime(start));
             bool isIn = (_mask[token >> 6] >> token & 1) != 0;
             bool isRead = state.TryRead(token);
+            TimeSpan time = Stopwatch.GetElapsedTime(start);
+            _times.Add(time);
+            Keep(name, tokens.AsMemory(0, i), time);
             if (isIn != isRead)
                 throw new FlintException(FaultSide.Bug, "mask_differs", $"The mask says {isIn} of token {token}, the grammar {isRead}.");
             if (!isRead)

@@ -160,6 +160,8 @@ internal sealed class ResponseGrammar
 
     private Language ChatMlThoughts()
     {
+        if (_rules.ThoughtsAreOver)
+            return _automaton.Empty;
         Language rest = _automaton.Then(Until("</think>"), _space);
         if (_rules.StartsInReasoning)
             return rest;
@@ -184,7 +186,7 @@ internal sealed class ResponseGrammar
     private Language MuseGlimmer()
     {
         Language next = _automaton.Then(Mark("<|eom|>"), Mark("<|start|>"), Text("assistant"));
-        Language thoughts = _automaton.Repeat(_automaton.Then(Text(" to=self"), Mark("<|message|>"), _free, next), 0, MaxThoughts);
+        Language thoughts = _automaton.Repeat(_automaton.Then(Text(" to=self"), Mark("<|message|>"), _free, next), 0, _rules.ThoughtsAreOver ? 0 : MaxThoughts);
         Language answer = _automaton.Then(Text(" to=user"), Mark("<|message|>"), Content());
         if (!_rules.ForcesCall && _rules.Strict.Count == 0)
             return _automaton.Then(thoughts, answer);

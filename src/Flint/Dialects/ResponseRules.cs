@@ -45,6 +45,9 @@ public sealed record ResponseRules
     /// <summary>Whether the prompt ends inside the model's thoughts.</summary>
     public bool StartsInReasoning { get; init; }
 
+    /// <summary>Whether the response begins behind the model's thoughts, and has no others.</summary>
+    public bool ThoughtsAreOver { get; init; }
+
     /// <summary>Whether the response is text without a chat format.</summary>
     public bool IsRaw { get; init; }
 
@@ -54,7 +57,7 @@ public sealed record ResponseRules
     /// <summary>Equal for rules that mean the same.</summary>
     public string Key()
     {
-        var key = new StringBuilder($"{Format?.Kind}\n{ForcesCall} {ForcedTool} {AllowsSeveralCalls} {StartsInReasoning} {IsRaw} {string.Join(' ', Strict)}\n{Format?.Text}");
+        var key = new StringBuilder($"{Format?.Kind}\n{ForcesCall} {ForcedTool} {AllowsSeveralCalls} {StartsInReasoning} {ThoughtsAreOver} {IsRaw} {string.Join(' ', Strict)}\n{Format?.Text}");
         foreach (ToolDefinition tool in Tools)
             key.Append('\n').Append(tool.Name).Append(' ').Append(tool.Parameters?.ToJsonString());
         return key.ToString();

@@ -25,6 +25,7 @@ internal sealed class Automaton
     private int _permanent;
     private int _nextId;
     private int _work;
+    private int _found; // the class of bytes that led to an end when one was looked for last
     private bool _derived; // transitions are kept that a finer division into classes would make wrong
 
     /// <summary>An automaton without expressions.</summary>
@@ -43,6 +44,9 @@ internal sealed class Automaton
 
     /// <summary>Every text.</summary>
     public Language Anything { get; }
+
+    /// <summary>Any one character, in each form that text is written in.</summary>
+    public HashSet<Language> Characters { get; } = [];
 
     /// <summary>The class of each byte, by which <see cref="Language.Next"/> is indexed.</summary>
     public byte[] Classes => _classes.Map;
@@ -292,7 +296,8 @@ internal sealed class Automaton
                 LanguageKind.Then => IsAlive(e.First!) && IsAlive(e.Rest!),
                 LanguageKind.Either => Array.Exists(e.Parts, IsAlive),
                 LanguageKind.Repeat => e.Min == 0 || IsAlive(e.First!),
-                LanguageKind.Both or LanguageKind.Not or LanguageKind.Multiple => Search(e),
+                LanguageKind.Both => Relaxation.IsRoomy(this, e) || Search(e),
+                LanguageKind.Not or LanguageKind.Multiple => Search(e),
                 LanguageKind.Rule => ((GrammarRule)e.Tag!).IsProductive,
                 _ => true,
             };
@@ -551,28 +556,35 @@ internal sealed class Automaton
     /// <summary>Looks through what can follow for a state that may end. All states on the way to one have texts too.</summary>
     private bool Search(Language start)
     {
+        if (IsNullable(start))
+            return true;
+        byte[] samples = _classes.Samples;
+        int first = _found < samples.Length ? _found : 0; // mostly what led to an end before leads to one again
         var from = new Dictionary<Language, Language?> { [start] = null };
-        var open = new Stack<Language>();
-        open.Push(start);
-        while (open.TryPop(out Language? state))
+        var open = new Stack<(Language State, int Tried)>();
+        open.Push((start, 0));
+        while (open.TryPop(out (Language State, int Tried) at))
         {
-            if (IsNullable(state) || (state.Alive == Language.Answer.Yes && !ReferenceEquals(state, start)))
+            if (at.Tried == samples.Length)
+                continue;
+            open.Push((at.State, at.Tried + 1));
+            int index = (first + at.Tried) % samples.Length;
+            Language next = Derive(at.State, samples[index]);
+            if (next.Alive == Language.Answer.No)
+                continue;
+            if (next.Alive == Language.Answer.Yes || IsNullable(next))
             {
-                for (Language? one = state; one is not null; one = from[one])
+                next.Alive = Language.Answer.Yes;
+                for (Language? one = at.State; one is not null; one = from[one])
                     one.Alive = Language.Answer.Yes;
+                _found = index;
                 return true;
             }
 
-            if (state.Alive == Language.Answer.No)
-                continue;
             if (from.Count > MaxSearch)
                 throw TooComplex();
-            foreach (byte sample in _classes.Samples)
-            {
-                Language next = Derive(state, sample);
-                if (next.Kind != LanguageKind.Nothing && from.TryAdd(next, state))
-                    open.Push(next);
-            }
+            if (from.TryAdd(next, at.State))
+                open.Push((next, 0));
         }
 
         foreach (Language one in from.Keys)

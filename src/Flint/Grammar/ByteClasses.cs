@@ -21,18 +21,19 @@ internal sealed class ByteClasses
     {
         if (!_sets.Add(set))
             return false;
-        var split = new Dictionary<(byte Class, bool Has), byte>();
+        Span<short> split = stackalloc short[512]; // the new class of each old one's bytes outside the set, and of those in it
+        split.Fill(-1);
         var samples = new List<byte>();
         for (int b = 0; b < 256; b++)
         {
-            (byte, bool) key = (_classes[b], set.Has((byte)b));
-            if (!split.TryGetValue(key, out byte index))
+            ref short index = ref split[2 * _classes[b] + (set.Has((byte)b) ? 1 : 0)];
+            if (index < 0)
             {
-                split[key] = index = (byte)samples.Count;
+                index = (short)samples.Count;
                 samples.Add((byte)b);
             }
 
-            _classes[b] = index;
+            _classes[b] = (byte)index;
         }
 
         bool finer = samples.Count > Samples.Length;

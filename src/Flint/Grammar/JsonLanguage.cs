@@ -74,6 +74,10 @@ internal sealed class JsonLanguage
     /// <summary>A number without an exponent.</summary>
     public Language Decimal { get; }
 
+    /// <summary>A number that is not whole, without an exponent.</summary>
+    public Language Fraction => Automaton.Both(
+        Decimal, Automaton.Not(Automaton.Then(Integer, Automaton.Optional(Automaton.Then(Automaton.Literal("."u8), Automaton.Repeat(Automaton.Literal("0"u8), 1))))));
+
     /// <summary>Any number.</summary>
     public Language Number { get; }
 

@@ -11,12 +11,13 @@ internal sealed class JsonSchema
 
     private const int MaxClasses = 64; // of names, by the patterns that they match
     private const int MaxMembers = 4096;
-    private const int MaxFirstItems = 1024;
+    private const int MaxDivisor = 1 << 15; // what is left of a division is a state each
 
     private readonly JsonLanguage _json;
     private readonly Automaton _automaton;
     private readonly SchemaDocument _document;
     private readonly SchemaReader _reader;
+    private readonly ArraySchema _arrays;
     private readonly bool _isAnyOrder;
     private readonly Dictionary<string, Language> _values = new(StringComparer.Ordinal);
 
@@ -26,7 +27,8 @@ internal sealed class JsonSchema
         _automaton = json.Automaton;
         _isAnyOrder = isAnyOrder;
         _document = new SchemaDocument(root);
-        _reader = new SchemaReader(_document);
+        _reader = new SchemaReader(_document, AreTextsApart);
+        _arrays = new ArraySchema(json, _reader, Value);
     }
 
     /// <summary>The values of a schema.</summary>
@@ -71,6 +73,7 @@ internal sealed class JsonSchema
     {
         if (schemas.Count == 0)
             return _json.Value;
+        schemas = [.. schemas.Select(_reader.Resolve)];
         string key = string.Join('\n', schemas.Select(schema => schema.Key).Distinct().Order(StringComparer.Ordinal));
         if (!_values.TryGetValue(key, out Language? value))
             _values[key] = value = _automaton.Rule(() => _automaton.Either([.. _reader.Read(schemas).Select(Value)]));
@@ -95,13 +98,16 @@ internal sealed class JsonSchema
         if (shape.Types.HasFlag(JsonTypes.String))
             parts.Add(String(shape));
         if (shape.Types.HasFlag(JsonTypes.Array))
-            parts.Add(Array(shape));
+            parts.Add(Excludes(shape, JsonValueKind.Array) ? throw ExcludedValue("array") : _arrays.Of(shape));
         if (shape.Types.HasFlag(JsonTypes.Object))
             parts.Add(Object(shape));
         return _automaton.Either([.. parts]);
     }
 
     private static bool Excludes(SchemaShape shape, JsonValueKind kind) => shape.Excluded.Any(one => one.ValueKind == kind);
+
+    private static FlintException ExcludedValue(string what) =>
+        FlintException.Caller("unsupported_schema", $"The schema's keyword 'not' cannot be enforced: it excludes an {what}.");
 
     // ---- listed values ----
 
@@ -134,10 +140,12 @@ internal sealed class JsonSchema
         _automaton = json.Automaton;
         _document = document;
         _reader = reader;
+        _arrays = new ArraySchema(json, reader, Value);
         _isAnyOrder = isAnyOrder;
     }
 
-    private static JsonTypes TypeOf(JsonElement value) => value.ValueKind switch
+    /// <summary>The type of a value; of a whole number that of integers.</summary>
+    public static JsonTypes TypeOf(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.Null => JsonTypes.Null,
         JsonValueKind.True or JsonValueKind.False => JsonTypes.Boolean,
@@ -192,19 +200,18 @@ internal sealed class JsonSchema
 
     private Language Number(SchemaShape shape)
     {
-        bool isInteger = !shape.Types.HasFlag(JsonTypes.Fraction);
-        if (!shape.Types.HasFlag(JsonTypes.Integer))
-            return _automaton.Nothing; // no schema asks for numbers that are not whole
+        bool isInteger = !shape.Types.HasFlag(JsonTypes.Fraction), isFraction = !shape.Types.HasFlag(JsonTypes.Integer);
         JsonElement[] excluded = [.. shape.Excluded.Where(one => one.ValueKind == JsonValueKind.Number)];
-        if (shape is { Least: null, Most: null, Divisors.Count: 0 } && excluded.Length == 0)
+        if (shape is { Least: null, Most: null, Divisors.Count: 0 } && excluded.Length == 0 && !isFraction)
             return isInteger ? _json.Integer : _json.Number;
-        Language result = isInteger ? _json.Integer : _json.Decimal;
+        Language result = isInteger ? _json.Integer : isFraction ? _json.Fraction : _json.Decimal;
         result = _automaton.Both(result, NumberRange.Between(_json, shape.Least?.Value, shape.Most?.Value, shape.Least?.IsExcluded == true, shape.Most?.IsExcluded == true));
-        foreach (ExactNumber divisor in shape.Divisors)
+        foreach ((ExactNumber divisor, bool isNegated) in shape.Divisors)
         {
-            if (divisor.Digits > 1_000_000_000_000_000 || divisor.Scale > 15)
+            if (divisor.Digits > MaxDivisor || divisor.Scale > 15)
                 throw FlintException.Caller("unsupported_schema", "The schema's keyword 'multipleOf' cannot be enforced: the number has too many digits.");
-            result = _automaton.Both(result, _automaton.Multiple((long)divisor.Digits, divisor.Scale));
+            Language multiple = _automaton.Multiple((long)divisor.Digits, divisor.Scale);
+            result = _automaton.Both(result, isNegated ? _automaton.Not(multiple) : multiple);
         }
 
         foreach (JsonElement one in excluded)
@@ -237,7 +244,9 @@ internal sealed class JsonSchema
             return _automaton.Words(values.Where(one => one.ValueKind == JsonValueKind.String).Select(one => form.Encode(one.GetString()!)).Where(word => _automaton.Accepts(rest, word)));
         }
 
-        Language text = _automaton.Repeat(form.AnyCharacter, shape.MinLength, shape.MaxLength);
+        // Texts of a pattern are texts.
+        bool isAny = shape is { MinLength: 0, MaxLength: Language.Unlimited } && shape.Patterns.Any(one => !one.IsNegated);
+        Language text = isAny ? _automaton.Anything : _automaton.Repeat(form.AnyCharacter, shape.MinLength, shape.MaxLength);
         foreach ((string pattern, bool isNegated) in shape.Patterns)
         {
             Language found = Pattern.Search(_automaton, form, pattern);
@@ -248,47 +257,19 @@ internal sealed class JsonSchema
         return excluded.Length == 0 ? text : _automaton.Both(text, _automaton.Not(_automaton.Words(excluded)));
     }
 
-    // ---- arrays ----
-
-    private Language Array(SchemaShape shape)
+    private bool AreTextsApart(SchemaShape one, SchemaShape other)
     {
-        if (shape.Unique is { } path && shape.MaxItems > 1)
-            throw FlintException.Caller("unsupported_schema", $"The schema's keyword 'uniqueItems' at {path} cannot be enforced.");
-        if (Excludes(shape, JsonValueKind.Array))
-            throw FlintException.Caller("unsupported_schema", "The schema's keyword 'not' cannot be enforced: it excludes an array.");
-        if (shape.MaxItems < shape.MinItems)
-            return _automaton.Nothing;
-        int first = Math.Min(shape.Items.Select(rules => rules.First.Count).DefaultIfEmpty(0).Max(), shape.MaxItems);
-        Language close = _automaton.Literal("]"u8), spacedClose = _automaton.Then(_json.Space, close);
-        Language others = _automaton.Then(_json.Comma, Item(shape, int.MaxValue));
-        int most = shape.MaxItems == Language.Unlimited ? Language.Unlimited : shape.MaxItems - Math.Max(1, first);
-        if (shape.MaxItems == 0)
-            return _automaton.Then(_automaton.Literal("["u8), _json.Space, close);
-        if (first > MaxFirstItems)
-            throw FlintException.Caller("grammar_too_complex", $"The schema's arrays have more than {MaxFirstItems} items with schemas of their own.");
-        Language rest = _automaton.Then(_automaton.Repeat(others, Math.Max(0, shape.MinItems - Math.Max(1, first)), most), spacedClose);
-        for (int i = first - 1; i >= 1; i--)
+        static bool IsSaid(SchemaShape shape) => shape.Patterns.Count + shape.Excluded.Count > 0 || shape.Values is not null;
+        if (!IsSaid(one) || !IsSaid(other))
+            return Math.Max(one.MinLength, other.MinLength) > Math.Min(one.MaxLength, other.MaxLength);
+        try
         {
-            Language more = _automaton.Then(_json.Comma, Item(shape, i), rest);
-            rest = i >= shape.MinItems ? _automaton.Either(spacedClose, more) : more;
+            return !_automaton.IsAlive(_automaton.Both(StringText(one, _json.Inner), StringText(other, _json.Inner)));
         }
-
-        Language some = _automaton.Then(Item(shape, 0), rest);
-        return _automaton.Then(_automaton.Literal("["u8), _json.Space, shape.MinItems == 0 ? _automaton.Either(close, some) : some);
-    }
-
-    private Language Item(SchemaShape shape, int index)
-    {
-        var schemas = new List<SchemaNode>();
-        foreach (ItemRules rules in shape.Items)
+        catch (FlintException fault) when (fault.Code == "grammar_too_complex")
         {
-            if (index < rules.First.Count)
-                schemas.Add(rules.First[index]);
-            else if (rules.Others is { } others)
-                schemas.Add(others);
+            return false;
         }
-
-        return Value(schemas);
     }
 
     // ---- objects ----
@@ -296,7 +277,7 @@ internal sealed class JsonSchema
     private Language Object(SchemaShape shape)
     {
         if (Excludes(shape, JsonValueKind.Object))
-            throw FlintException.Caller("unsupported_schema", "The schema's keyword 'not' cannot be enforced: it excludes an object.");
+            throw ExcludedValue("object");
         if (shape.MaxMembers < shape.MinMembers)
             return _automaton.Nothing;
         if (shape.Members.Count == 0 && shape.Required.Count == 0 && shape.Needs.Count == 0 && shape.Names.Count == 0 && shape is { MinMembers: 0, MaxMembers: Language.Unlimited })
@@ -306,11 +287,12 @@ internal sealed class JsonSchema
             throw FlintException.Caller("grammar_too_complex", $"The schema's objects have more than {MaxMembers} members with names.");
         Language? nameText = shape.Names.Count == 0 ? null
             : _automaton.Either([.. _reader.Read(shape.Names).Select(one => StringText(one, _json.Inner))]);
+        HashSet<string> required = [.. shape.Required];
         var members = new List<ObjectMember>();
         foreach (string name in names)
         {
             bool isNamed = nameText is null || _automaton.Accepts(nameText, _json.Inner.Encode(name));
-            members.Add(new ObjectMember(_json.Quoted(name), isNamed ? Value(SchemasOf(shape, name)) : _automaton.Nothing, shape.Required.Contains(name)));
+            members.Add(new ObjectMember(_json.Quoted(name), isNamed ? Value(SchemasOf(shape, name)) : _automaton.Nothing, required.Contains(name)));
         }
 
         List<(Language, Language)> extras = Extras(shape, names, nameText);
@@ -339,7 +321,7 @@ internal sealed class JsonSchema
         foreach (MemberRules rules in shape.Members)
         {
             int before = schemas.Count;
-            schemas.AddRange(rules.Named.Where(one => one.Name == name).Select(one => one.Schema));
+            schemas.AddRange(rules.Of(name));
             schemas.AddRange(rules.Matching.Where(one => _automaton.Accepts(Pattern.Search(_automaton, _json.Inner, one.Pattern), _json.Inner.Encode(name))).Select(one => one.Schema));
             if (schemas.Count == before && rules.Others is { } others)
                 schemas.Add(others);

@@ -99,6 +99,9 @@ internal sealed class Language(LanguageKind kind)
     /// <summary>What tokens do inside this expression, where that is kept.</summary>
     public InnerMask? Inner { get; set; }
 
+    /// <summary>The groups of bytes that lead back here (<see cref="Grammar.Loops"/>); null where nobody has asked.</summary>
+    public ulong? Loops { get; set; }
+
     /// <summary>What is known of a question.</summary>
     internal enum Answer : byte
     {

@@ -12,6 +12,7 @@ internal sealed record ObjectMember(byte[] Name, Language Value, bool IsRequired
 internal sealed class ObjectShape
 {
     private readonly Dictionary<(BigInteger Seen, int Last, int Named, int Extras), ObjectState> _states = [];
+    private readonly Language _start;
     private readonly BigInteger _required;
     private readonly BigInteger _relevant; // of the members seen, those that decide about others
     private readonly bool[] _isForbidden;
@@ -23,9 +24,14 @@ internal sealed class ObjectShape
     /// <param name="needs">For each of them, those that must be there where it is.</param>
     /// <param name="extras">Names that are not listed, and the values that go with them.</param>
     /// <param name="limits">How many members there are at least and at most, and whether the named ones come in any order.</param>
+    /// <param name="isArray">Whether it is an array of different items, which stand in place of names.</param>
     public ObjectShape(
-        JsonLanguage json, IReadOnlyList<ObjectMember> members, IReadOnlyList<BigInteger> needs, IReadOnlyList<(Language Name, Language Value)> extras, ObjectLimits limits)
+        JsonLanguage json, IReadOnlyList<ObjectMember> members, IReadOnlyList<BigInteger> needs, IReadOnlyList<(Language Name, Language Value)> extras, ObjectLimits limits,
+        bool isArray = false)
     {
+        _start = json.Automaton.Literal(isArray ? "["u8 : "{"u8);
+        Close = json.Automaton.Literal(isArray ? "]"u8 : "}"u8);
+        Colon = isArray ? json.Automaton.Empty : json.Colon;
         Json = json;
         Members = members;
         Needs = needs;
@@ -34,15 +40,21 @@ internal sealed class ObjectShape
         Sorted = [.. Enumerable.Range(0, members.Count)];
         Array.Sort(Sorted, (x, y) => members[x].Name.AsSpan().SequenceCompareTo(members[y].Name));
         _isForbidden = new bool[members.Count];
-        json.Automaton.Literal("{}"u8); // what states are made of later must be told apart from the beginning
+        // What states are made of later must be told apart from the beginning.
+        ByteSet bytes = default;
         for (int i = 0; i < members.Count; i++)
         {
-            foreach (byte next in members[i].Name)
-                json.Automaton.Bytes(ByteSet.Of(next));
+            bytes |= ByteSet.Of(members[i].Name);
             if (members[i].IsRequired)
                 _required |= BigInteger.One << i;
             if (!needs[i].IsZero)
                 _relevant |= needs[i] | (BigInteger.One << i);
+        }
+
+        for (int b = 0; b < 256; b++)
+        {
+            if (bytes.Has((byte)b))
+                json.Automaton.Bytes(ByteSet.Of((byte)b));
         }
 
         if (limits.IsAnyOrder)
@@ -67,11 +79,17 @@ internal sealed class ObjectShape
     /// <summary>How many members, and in which order.</summary>
     public ObjectLimits Limits { get; }
 
+    /// <summary>What ends it.</summary>
+    public Language Close { get; }
+
+    /// <summary>What stands between a name and its value.</summary>
+    public Language Colon { get; }
+
     /// <summary>An object of this shape.</summary>
     public Language Open()
     {
         Automaton automaton = Json.Automaton;
-        return automaton.Then(automaton.Literal("{"u8), Json.Space, automaton.Names(State(default, -1, 0, 0), 0, 0, ObjectState.Opened));
+        return automaton.Then(_start, Json.Space, automaton.Names(State(default, -1, 0, 0), 0, 0, ObjectState.Opened));
     }
 
     /// <summary>Whether an object can be brought to an end, as far as it is known of values that they can.</summary>
@@ -147,6 +165,7 @@ internal sealed class ObjectState(ObjectShape shape, BigInteger seen, int last, 
     public const int BehindMember = -1;
 
     private readonly BigInteger _missing = shape.Missing(seen, last);
+    private int[]? _addable; // how many of the members by name before each can come next
     private Language? _opened;
     private Language? _behindMember;
 
@@ -162,41 +181,60 @@ internal sealed class ObjectState(ObjectShape shape, BigInteger seen, int last, 
     {
         if (names.Size < 0)
             return Automaton.Derive(names.Size == Opened ? BodyOpened() : BodyBehindMember(), next);
-        int read = (int)names.Size, from = names.Min;
-        while (from < names.Max && ByteAt(from, read) < next)
-            from++;
-        int to = from;
-        bool any = false;
-        while (to < names.Max && ByteAt(to, read) == next)
-            any |= CanAdd(shape.Sorted[to++]);
-        if (!any)
+        int read = (int)names.Size, from = Find(names.Min, names.Max, read, next), to = Find(from, names.Max, read, next + 1);
+        if (Addable(from, to) == 0)
             return Automaton.Nothing;
         int member = shape.Sorted[from];
         if (shape.Members[member].Name.Length > read + 1)
             return Automaton.Names(this, from, to, read + 1);
         ObjectState after = shape.State(seen | (BigInteger.One << member), member, named + 1, extras);
-        return Automaton.Then(shape.Json.Colon, shape.Members[member].Value, after.Behind());
+        return Automaton.Then(shape.Colon, shape.Members[member].Value, after.Behind());
     }
 
     private Language Behind() => Automaton.Names(this, 0, 0, BehindMember);
 
-    private byte ByteAt(int sorted, int index) => shape.Members[shape.Sorted[sorted]].Name[index];
+    // The first of some of the names by name, equal so far, whose next byte is not below one.
+    private int Find(int from, int to, int read, int least)
+    {
+        while (from < to)
+        {
+            int middle = (from + to) / 2;
+            if (shape.Members[shape.Sorted[middle]].Name[read] < least)
+                from = middle + 1;
+            else
+                to = middle;
+        }
 
-    private Language BodyOpened() => _opened ??= Automaton.Either(CanClose ? Automaton.Literal("}"u8) : Automaton.Nothing, Name());
+        return from;
+    }
+
+    private int Addable(int from, int to)
+    {
+        if (_addable is null)
+        {
+            _addable = new int[shape.Members.Count + 1];
+            for (int i = 0; i < shape.Members.Count; i++)
+                _addable[i + 1] = _addable[i] + (CanAdd(shape.Sorted[i]) ? 1 : 0);
+        }
+
+        return _addable[to] - _addable[from];
+    }
+
+    private Language BodyOpened() => _opened ??= Automaton.Either(CanClose ? shape.Close : Automaton.Nothing, Name());
 
     private Language BodyBehindMember()
     {
         if (_behindMember is not null)
             return _behindMember;
         Language more = Name();
-        Language close = CanClose ? Automaton.Then(shape.Json.Space, Automaton.Literal("}"u8)) : Automaton.Nothing;
+        Language close = CanClose ? Automaton.Then(shape.Json.Space, shape.Close) : Automaton.Nothing;
         return _behindMember = Automaton.Either(close, Automaton.Then(shape.Json.Comma, more));
     }
 
     private Language Name()
     {
         var parts = new List<Language>();
-        if (Enumerable.Range(0, shape.Members.Count).Any(CanAdd))
+        if (Addable(0, shape.Members.Count) > 0)
             parts.Add(Automaton.Names(this, 0, shape.Members.Count, 0));
         if (CanAddExtra())
         {
@@ -221,17 +259,18 @@ internal sealed class ObjectState(ObjectShape shape, BigInteger seen, int last, 
 
     private bool CanAdd(int member)
     {
+        if (!shape.Limits.IsAnyOrder && (member <= last || (!_missing.IsZero && BigInteger.TrailingZeroCount(_missing) < member)))
+            return false;
         BigInteger bit = BigInteger.One << member;
         if (!(seen & bit).IsZero || shape.IsForbidden(member))
             return false;
         BigInteger needs = shape.Needs[member] & ~seen;
         if (!shape.Limits.IsAnyOrder)
         {
-            BigInteger upTo = bit - 1;
-            if (member <= last || !(_missing & upTo).IsZero || !(needs & upTo).IsZero)
+            if (!(needs & (bit - 1)).IsZero)
                 return false;
             int left = shape.Extras.Count > 0 ? 1 : 0;
-            for (int i = member + 1; i < shape.Members.Count; i++)
+            for (int i = member + 1; i < shape.Members.Count && named + 1 + left < shape.Limits.Least; i++)
                 left += shape.IsForbidden(i) ? 0 : 1;
             if (named + 1 + left < shape.Limits.Least)
                 return false;

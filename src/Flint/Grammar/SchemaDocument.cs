@@ -24,7 +24,8 @@ internal sealed class SchemaDocument
     public SchemaDocument(JsonElement root)
     {
         string? dialect = Text(root, "$schema");
-        IgnoresBesideReference = dialect is not null && (dialect.Contains("draft-07", StringComparison.Ordinal) || dialect.Contains("draft-06", StringComparison.Ordinal) || dialect.Contains("draft-04", StringComparison.Ordinal));
+        HasConditions = dialect is null || !(dialect.Contains("draft-06", StringComparison.Ordinal) || dialect.Contains("draft-04", StringComparison.Ordinal));
+        IgnoresBesideReference = dialect is not null && (dialect.Contains("draft-07", StringComparison.Ordinal) || !HasConditions);
         Root = new SchemaNode(root, "#", Home);
         _byAddress[Address(Home)] = Root;
         Visit(Root, 0);
@@ -36,6 +37,9 @@ internal sealed class SchemaDocument
 
     /// <summary>Whether keywords beside a <c>$ref</c> say nothing, as until draft 7.</summary>
     public bool IgnoresBesideReference { get; }
+
+    /// <summary>Whether there are <c>if</c>, <c>then</c> and <c>else</c>, as from draft 7 on.</summary>
+    public bool HasConditions { get; }
 
     /// <summary>The schema that a reference leads to.</summary>
     /// <exception cref="FlintException">Caller: it is not in this document.</exception>

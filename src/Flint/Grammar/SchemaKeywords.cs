@@ -6,25 +6,26 @@ namespace Flint.Grammar;
 internal sealed class SchemaKeywords(SchemaNode schema)
 {
     /// <summary>Keywords of our own, with which negated schemas are told.</summary>
-    public const string ExcludedValues = " excluded values", ExcludedPattern = " excluded pattern";
+    public const string ExcludedValues = " excluded values", ExcludedPattern = " excluded pattern", ExcludedMultiple = " excluded multiple";
+
+    /// <summary>The type of numbers that are not whole, which negated schemas have.</summary>
+    public const string Fraction = " fraction";
 
     private const int MaxCount = 1 << 20;
 
-    // What formats of numbers say, of OpenAPI, and those that any text has.
+    // What formats of numbers say, of OpenAPI.
     private static readonly Dictionary<string, (string Least, string Most)> IntegerFormats = new()
     {
         ["int32"] = ("-2147483648", "2147483647"),
         ["int64"] = ("-9223372036854775808", "9223372036854775807"),
     };
 
-    private static readonly HashSet<string> LooseFormats = ["float", "double", "binary", "password"];
-
     private static readonly HashSet<string> Assertions =
     [
         "$dynamicRef", "$recursiveRef", "$ref", "additionalItems", "additionalProperties", "allOf", "anyOf", "const", "contains", "dependencies", "dependentRequired",
         "dependentSchemas", "else", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "if", "items", "maxContains", "maxItems", "maxLength", "maxProperties",
         "maximum", "minContains", "minItems", "minLength", "minProperties", "minimum", "multipleOf", "not", "oneOf", "pattern", "patternProperties", "prefixItems",
-        "properties", "propertyNames", "required", "then", "type", "unevaluatedItems", "unevaluatedProperties", "uniqueItems", ExcludedValues, ExcludedPattern,
+        "properties", "propertyNames", "required", "then", "type", "unevaluatedItems", "unevaluatedProperties", "uniqueItems", ExcludedValues, ExcludedPattern, ExcludedMultiple,
     ];
 
     private readonly JsonElement _element = schema.Element;
@@ -42,7 +43,7 @@ internal sealed class SchemaKeywords(SchemaNode schema)
     /// <summary>What is said; null where no value can be.</summary>
     public SchemaShape? Read()
     {
-        foreach (string name in (string[])["$dynamicRef", "$recursiveRef", "contains", "minContains", "maxContains"])
+        foreach (string name in (string[])["$dynamicRef", "$recursiveRef"])
         {
             if (_element.TryGetProperty(name, out _))
                 throw SchemaReader.Unsupported(schema, name);
@@ -55,12 +56,13 @@ internal sealed class SchemaKeywords(SchemaNode schema)
             Excluded = ReadValues(ExcludedValues) ?? [],
             Least = Tightest(Bound("minimum", "exclusiveMinimum"), Exclusive("exclusiveMinimum"), 1),
             Most = Tightest(Bound("maximum", "exclusiveMaximum"), Exclusive("exclusiveMaximum"), -1),
-            Divisors = Number("multipleOf") is { } divisor ? [divisor.Digits.Sign > 0 ? divisor : throw Invalid("multipleOf", "a number above 0")] : [],
+            Divisors = ReadDivisors(),
             MinLength = Count("minLength") ?? 0,
             MaxLength = Count("maxLength") ?? Language.Unlimited,
             Patterns = ReadPatterns(),
             MinItems = Count("minItems") ?? 0,
             MaxItems = Count("maxItems") ?? Language.Unlimited,
+            Contains = ReadContains(),
             Unique = _element.TryGetProperty("uniqueItems", out JsonElement unique) && unique.ValueKind == JsonValueKind.True ? schema.Path : null,
             MinMembers = Count("minProperties") ?? 0,
             MaxMembers = Count("maxProperties") ?? Language.Unlimited,
@@ -96,6 +98,8 @@ internal sealed class SchemaKeywords(SchemaNode schema)
         }
 
         ItemRules[] items = [.. shape.Items.Where(rules => !rules.IsNegation)];
+        if (shape.Contains.Count > 0 && _element.TryGetProperty("unevaluatedItems", out _))
+            throw SchemaReader.Unsupported(schema, "unevaluatedItems", "it stands beside 'contains'");
         if (_element.TryGetProperty("unevaluatedItems", out JsonElement rest) && rest.ValueKind != JsonValueKind.True && !Array.Exists(items, rules => rules.Others is not null))
         {
             int first = items.Select(rules => rules.First.Count).DefaultIfEmpty(0).Max();
@@ -130,6 +134,7 @@ internal sealed class SchemaKeywords(SchemaNode schema)
         "boolean" => JsonTypes.Boolean,
         "integer" => JsonTypes.Integer,
         "number" => JsonTypes.Number,
+        Fraction => JsonTypes.Fraction,
         "string" => JsonTypes.String,
         "array" => JsonTypes.Array,
         "object" => JsonTypes.Object,
@@ -163,6 +168,18 @@ internal sealed class SchemaKeywords(SchemaNode schema)
         return ExactNumber.Read(value.GetRawText()) ?? throw SchemaReader.Unsupported(schema, keyword, "the number has too many digits");
     }
 
+    private List<(ExactNumber, bool)> ReadDivisors()
+    {
+        var divisors = new List<(ExactNumber, bool)>();
+        foreach (string keyword in (string[])["multipleOf", ExcludedMultiple])
+        {
+            if (Number(keyword) is { } divisor)
+                divisors.Add((divisor.Digits.Sign > 0 ? divisor : throw Invalid("multipleOf", "a number above 0"), keyword == ExcludedMultiple));
+        }
+
+        return divisors;
+    }
+
     // In draft 4 exclusiveMinimum is a flag beside minimum.
     private NumberBound? Bound(string keyword, string flag) => Number(keyword) is { } value
         ? new NumberBound(value, _element.TryGetProperty(flag, out JsonElement excluded) && excluded.ValueKind == JsonValueKind.True) : null;
@@ -186,14 +203,12 @@ internal sealed class SchemaKeywords(SchemaNode schema)
         return patterns;
     }
 
-    // A format says something of strings only, but for OpenAPI's of integers.
+    // A format says something of strings only, but for OpenAPI's of integers; those that no specification has are names for people.
     private SchemaShape? ReadFormat(SchemaShape shape)
     {
         if (!_element.TryGetProperty("format", out JsonElement named))
             return shape;
         string format = named.ValueKind == JsonValueKind.String ? named.GetString()! : throw Invalid("format", "a string");
-        if (LooseFormats.Contains(format))
-            return shape;
         if (IntegerFormats.TryGetValue(format, out (string Least, string Most) range))
         {
             return SchemaShape.Merge(shape, SchemaShape.Bare with
@@ -205,9 +220,9 @@ internal sealed class SchemaKeywords(SchemaNode schema)
 
         if ((shape.Types & JsonTypes.String) == 0)
             return shape;
-        string pattern = StringFormats.Find(format)
-            ?? throw SchemaReader.Unsupported(schema, "format", $"'{(format.Length <= 100 ? format : format[..100])}' is none of {string.Join(", ", StringFormats.Names)}");
-        return shape with { Patterns = [.. shape.Patterns, (pattern, false)] };
+        if (StringFormats.Find(format) is not { } pattern)
+            return StringFormats.IsSpecified(format) ? throw SchemaReader.Unsupported(schema, "format", $"'{format}' is none of {string.Join(", ", StringFormats.Names)}") : shape;
+        return shape with { Patterns = [.. shape.Patterns, (pattern, false)], MaxLength = Math.Min(shape.MaxLength, StringFormats.MostOf(format)) };
     }
 
     private ItemRules? ReadItems()
@@ -229,6 +244,13 @@ internal sealed class SchemaKeywords(SchemaNode schema)
         }
 
         return first.Count == 0 && others is null ? null : new ItemRules(first, others, schema.IsMade);
+    }
+
+    private List<(SchemaNode, int, int)> ReadContains()
+    {
+        int least = Count("minContains") ?? 1, most = Count("maxContains") ?? Language.Unlimited;
+        return _element.TryGetProperty("contains", out JsonElement kind) && (least > 0 || most != Language.Unlimited)
+            ? [(SchemaDocument.Inside(schema, kind, "contains"), least, most)] : [];
     }
 
     private void AddItems(List<SchemaNode> into, JsonElement list, string keyword)

@@ -5,6 +5,8 @@ namespace Flint.Grammar;
 /// <summary>What a schema does not describe, as alternatives of schemas, for the keywords of which that can be said.</summary>
 internal sealed class SchemaNegation(SchemaDocument document)
 {
+    private const string Place = "\u0001"; // of a schema in JSON, which has no such character
+
     /// <summary>Objects without a member, and all that are no objects.</summary>
     public static SchemaShape Without(SchemaNode schema, string name) => SchemaShape.Bare with { Members = [new MemberRules([(name, Never(schema))], [], null, IsNegation: true)] };
 
@@ -36,19 +38,25 @@ internal sealed class SchemaNegation(SchemaDocument document)
             case "$ref" when value.ValueKind == JsonValueKind.String:
                 return [[document.Find(schema, value.GetString()!).Negated()]];
             case "not":
-                return [[SchemaDocument.Inside(schema, value, "not")]];
+                return [[Unseen(SchemaDocument.Inside(schema, value, "not"))]];
             case "allOf":
                 return Each(schema, keyword).Select(one => (IReadOnlyList<SchemaNode>)[one.Negated()]);
             case "anyOf":
                 return [[.. Each(schema, keyword).Select(one => one.Negated())]];
+            case "oneOf":
+                return NotOne([.. Each(schema, keyword)]);
             case "type":
-                return [[Made(schema, $$"""{"type": {{TypesBut(schema, value)}} }""")]];
+                return [[Made(schema, $$"""{"type": {{TypesBut(value)}} }""")]];
             case "const":
                 return [[Made(schema, $$"""{"{{SchemaKeywords.ExcludedValues}}": [{{value.GetRawText()}}]}""")]];
             case "enum":
                 return [[Made(schema, $$"""{"{{SchemaKeywords.ExcludedValues}}": {{value.GetRawText()}} }""")]];
             case "pattern":
                 return [[Made(schema, $$"""{"type": "string", "{{SchemaKeywords.ExcludedPattern}}": {{value.GetRawText()}} }""")]];
+            case "format" when value.ValueKind == JsonValueKind.String && StringFormats.IsWhole(value.GetString()!):
+                return [[Made(schema, $$"""{"type": "string", "{{SchemaKeywords.ExcludedPattern}}": {{JsonSerializer.Serialize(StringFormats.Find(value.GetString()!))}} }""")]];
+            case "format" when value.ValueKind == JsonValueKind.String && !StringFormats.IsSpecified(value.GetString()!):
+                return [];
             case "minLength" when value.TryGetInt32(out int least):
                 return least == 0 ? [] : [[Made(schema, $$"""{"type": "string", "maxLength": {{least - 1}} }""")]];
             case "maxLength" when value.TryGetInt32(out int most):
@@ -57,10 +65,24 @@ internal sealed class SchemaNegation(SchemaDocument document)
                 return least == 0 ? [] : [[Made(schema, $$"""{"type": "array", "maxItems": {{least - 1}} }""")]];
             case "maxItems" when value.TryGetInt32(out int most):
                 return [[Made(schema, $$"""{"type": "array", "minItems": {{most + 1}} }""")]];
+            case "items" when value.ValueKind != JsonValueKind.Array && !schema.Element.TryGetProperty("prefixItems", out _):
+                return [[Made(schema, """{"type": "array"}"""), Inner(schema, $$"""{"contains": {"not": {{Place}} } }""", SchemaDocument.Inside(schema, value, "items"))]];
+            case "contains" when !schema.Element.TryGetProperty("minContains", out _) && !schema.Element.TryGetProperty("maxContains", out _):
+                return [[Made(schema, """{"type": "array"}"""), Inner(schema, $$"""{"items": {"not": {{Place}} } }""", SchemaDocument.Inside(schema, value, "contains"))]];
             case "minimum" when value.ValueKind == JsonValueKind.Number:
                 return [[Made(schema, $$"""{"type": "number", "exclusiveMaximum": {{value.GetRawText()}} }""")]];
             case "maximum" when value.ValueKind == JsonValueKind.Number:
                 return [[Made(schema, $$"""{"type": "number", "exclusiveMinimum": {{value.GetRawText()}} }""")]];
+            case "exclusiveMinimum" when value.ValueKind == JsonValueKind.Number:
+                return [[Made(schema, $$"""{"type": "number", "maximum": {{value.GetRawText()}} }""")]];
+            case "exclusiveMaximum" when value.ValueKind == JsonValueKind.Number:
+                return [[Made(schema, $$"""{"type": "number", "minimum": {{value.GetRawText()}} }""")]];
+            case "multipleOf" when value.ValueKind == JsonValueKind.Number:
+                return [[Made(schema, $$"""{"type": "number", "{{SchemaKeywords.ExcludedMultiple}}": {{value.GetRawText()}} }""")]];
+            case "minProperties" when value.TryGetInt32(out int least):
+                return least == 0 ? [] : [[Made(schema, $$"""{"type": "object", "maxProperties": {{least - 1}} }""")]];
+            case "maxProperties" when value.TryGetInt32(out int most):
+                return [[Made(schema, $$"""{"type": "object", "minProperties": {{most + 1}} }""")]];
             case "required" when value.ValueKind == JsonValueKind.Array:
                 return value.EnumerateArray().Select(name => (IReadOnlyList<SchemaNode>)
                     [Made(schema, $$"""{"type": "object", "properties": { {{name.GetRawText()}}: false} }""")]);
@@ -76,9 +98,11 @@ internal sealed class SchemaNegation(SchemaDocument document)
     private static SchemaNode Member(SchemaNode schema, JsonProperty member)
     {
         string name = JsonSerializer.Serialize(member.Name);
-        SchemaNode inner = SchemaDocument.Inside(schema, member.Value, "properties", member.Name);
-        return Made(schema, $$"""{"properties": { {{name}}: {"not": {{inner.Element.GetRawText()}} } } }""") with { Path = $"{inner.Path}/!" };
+        return Inner(schema, $$"""{"properties": { {{name}}: {"not": {{Place}} } } }""", SchemaDocument.Inside(schema, member.Value, "properties", member.Name));
     }
+
+    private static SchemaNode Inner(SchemaNode schema, string json, SchemaNode inner) =>
+        Made(schema, json.Replace(Place, inner.Element.GetRawText(), StringComparison.Ordinal)) with { Path = $"{inner.Path}/!" };
 
     private static IEnumerable<SchemaNode> Each(SchemaNode schema, JsonProperty keyword)
     {
@@ -87,14 +111,28 @@ internal sealed class SchemaNegation(SchemaDocument document)
             yield return SchemaDocument.Inside(schema, one, keyword.Name, $"{index++}");
     }
 
-    private static string TypesBut(SchemaNode schema, JsonElement types)
+    private static string TypesBut(JsonElement types)
     {
         var but = (types.ValueKind == JsonValueKind.Array ? types.EnumerateArray().Select(one => one.GetString()) : [types.GetString()]).ToHashSet();
-        if (but.Contains("integer") && !but.Contains("number"))
-            throw SchemaReader.Unsupported(schema, "type", "numbers that are not whole stand for it under 'not'");
-        string[] rest = [.. ((string[])["null", "boolean", "number", "string", "array", "object"]).Where(one => !but.Contains(one))];
+        if (but.Contains("number"))
+            but.UnionWith(["integer", SchemaKeywords.Fraction]);
+        string[] rest = [.. ((string[])["null", "boolean", "integer", SchemaKeywords.Fraction, "string", "array", "object"]).Where(one => !but.Contains(one))];
         return JsonSerializer.Serialize(rest);
     }
+
+    // None of them, or two at least.
+    private static IEnumerable<IReadOnlyList<SchemaNode>> NotOne(IReadOnlyList<SchemaNode> schemas)
+    {
+        yield return [.. schemas.Select(one => one.Negated())];
+        for (int i = 0; i < schemas.Count; i++)
+        {
+            for (int k = i + 1; k < schemas.Count; k++)
+                yield return [Unseen(schemas[i]), Unseen(schemas[k])];
+        }
+    }
+
+    // What stands under 'not' leaves members and items unevaluated, also where it is negated twice.
+    private static SchemaNode Unseen(SchemaNode schema) => schema with { Path = $"{schema.Path}/!" };
 
     private static SchemaNode Made(SchemaNode schema, string json)
     {

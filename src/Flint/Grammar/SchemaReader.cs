@@ -6,13 +6,25 @@ namespace Flint.Grammar;
 /// Reads schemas (JSON Schema 2020-12 and draft 7, and what earlier drafts say otherwise) into shapes without alternatives. Keywords that
 /// say something of values and cannot be enforced are refused by name; those that the specifications do not have say nothing.
 /// </summary>
-internal sealed class SchemaReader(SchemaDocument document)
+internal sealed class SchemaReader
 {
     private const int MaxAlternatives = 512;
     private const int MaxDepth = 100;
 
     private readonly HashSet<string> _open = []; // schemas being read, to see one that holds itself at once
-    private readonly SchemaNegation _negation = new(document);
+    private readonly SchemaDocument _document;
+    private readonly SchemaNegation _negation;
+    private readonly ExactlyOne _exactlyOne;
+
+    /// <summary>Takes a document.</summary>
+    /// <param name="document">The schema.</param>
+    /// <param name="areTextsApart">Whether no string is of both shapes.</param>
+    public SchemaReader(SchemaDocument document, Func<SchemaShape, SchemaShape, bool> areTextsApart)
+    {
+        _document = document;
+        _negation = new SchemaNegation(document);
+        _exactlyOne = new ExactlyOne(this, areTextsApart);
+    }
 
     /// <summary>The alternatives of schemas that hold at once; none where no value can be.</summary>
     /// <exception cref="FlintException">Caller: a keyword cannot be enforced, or the schema is wrong.</exception>
@@ -22,6 +34,20 @@ internal sealed class SchemaReader(SchemaDocument document)
         foreach (SchemaNode schema in schemas)
             result = Cross(result, Read(schema), schema);
         return result;
+    }
+
+    /// <summary>The schema that another is only a reference to; else itself.</summary>
+    /// <exception cref="FlintException">Caller: a reference leads to nothing.</exception>
+    public SchemaNode Resolve(SchemaNode schema)
+    {
+        for (int i = 0; i < MaxDepth && !schema.IsNegated && !schema.IsMade && SchemaDocument.Text(schema.Element, "$ref") is { } reference; i++)
+        {
+            if (!_document.IgnoresBesideReference && schema.Element.EnumerateObject().Any(one => one.Name != "$ref" && SchemaKeywords.IsKnown(one.Name)))
+                break;
+            schema = _document.Find(schema, reference);
+        }
+
+        return schema;
     }
 
     /// <summary>The fault of a keyword that cannot be enforced.</summary>
@@ -64,8 +90,8 @@ internal sealed class SchemaReader(SchemaDocument document)
         List<SchemaShape> result = [SchemaShape.Bare];
         if (SchemaDocument.Text(element, "$ref") is { } reference)
         {
-            result = Read(document.Find(schema, reference));
-            if (document.IgnoresBesideReference)
+            result = Read(_document.Find(schema, reference));
+            if (_document.IgnoresBesideReference)
                 return result;
         }
 
@@ -75,13 +101,10 @@ internal sealed class SchemaReader(SchemaDocument document)
         result = Cross(result, [own], schema);
         foreach (SchemaNode part in List(schema, "allOf"))
             result = Cross(result, Read(part), schema);
-        // One of several that could hold at once is any of them: that exactly one does cannot be seen from the text so far.
-        foreach (string name in (string[])["anyOf", "oneOf"])
-        {
-            if (element.TryGetProperty(name, out _))
-                result = Cross(result, [.. List(schema, name).SelectMany(one => Read(one))], schema);
-        }
-
+        if (element.TryGetProperty("anyOf", out _))
+            result = Cross(result, [.. List(schema, "anyOf").SelectMany(one => Read(one))], schema);
+        if (element.TryGetProperty("oneOf", out _))
+            result = _exactlyOne.Of([.. List(schema, "oneOf")], result, schema);
         if (element.TryGetProperty("not", out JsonElement not))
             result = Cross(result, Read(SchemaDocument.Inside(schema, not, "not").Negated()), schema);
         result = ReadConditions(schema, result);
@@ -91,7 +114,7 @@ internal sealed class SchemaReader(SchemaDocument document)
     private List<SchemaShape> ReadConditions(SchemaNode schema, List<SchemaShape> result)
     {
         JsonElement element = schema.Element;
-        if (element.TryGetProperty("if", out JsonElement condition) && (element.TryGetProperty("then", out _) || element.TryGetProperty("else", out _)))
+        if (_document.HasConditions && element.TryGetProperty("if", out JsonElement condition) && (element.TryGetProperty("then", out _) || element.TryGetProperty("else", out _)))
         {
             SchemaNode when = SchemaDocument.Inside(schema, condition, "if");
             List<SchemaNode> yes = [when], no = [when.Negated()];
@@ -128,7 +151,8 @@ internal sealed class SchemaReader(SchemaDocument document)
             yield return SchemaDocument.Inside(schema, one, name, $"{index++}");
     }
 
-    private static List<SchemaShape> Cross(List<SchemaShape> x, List<SchemaShape> y, SchemaNode schema)
+    /// <summary>Alternatives that hold together with others.</summary>
+    public static List<SchemaShape> Cross(List<SchemaShape> x, List<SchemaShape> y, SchemaNode schema)
     {
         var result = new List<SchemaShape>();
         foreach (SchemaShape one in x)

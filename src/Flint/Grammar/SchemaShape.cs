@@ -44,7 +44,13 @@ internal sealed record SchemaNode(JsonElement Element, string Path, Uri Base, bo
 /// <param name="Others">All others; null where nothing is said of them.</param>
 /// <param name="IsNegation">Whether that is said by what a schema is not, which leaves members unevaluated.</param>
 internal sealed record MemberRules(
-    IReadOnlyList<(string Name, SchemaNode Schema)> Named, IReadOnlyList<(string Pattern, SchemaNode Schema)> Matching, SchemaNode? Others, bool IsNegation);
+    IReadOnlyList<(string Name, SchemaNode Schema)> Named, IReadOnlyList<(string Pattern, SchemaNode Schema)> Matching, SchemaNode? Others, bool IsNegation)
+{
+    private ILookup<string, SchemaNode>? _byName;
+
+    /// <summary>What is said of a member by its name.</summary>
+    public IEnumerable<SchemaNode> Of(string name) => (_byName ??= Named.ToLookup(one => one.Name, one => one.Schema))[name];
+}
 
 /// <summary>What one schema says about items: the first ones, and all others.</summary>
 internal sealed record ItemRules(IReadOnlyList<SchemaNode> First, SchemaNode? Others, bool IsNegation);
@@ -70,8 +76,8 @@ internal sealed record SchemaShape
     /// <summary>The greatest number.</summary>
     public NumberBound? Most { get; init; }
 
-    /// <summary>What numbers are multiples of.</summary>
-    public IReadOnlyList<ExactNumber> Divisors { get; init; } = [];
+    /// <summary>What numbers are multiples of, and whether they must not be.</summary>
+    public IReadOnlyList<(ExactNumber Number, bool IsNegated)> Divisors { get; init; } = [];
 
     /// <summary>The shortest string.</summary>
     public int MinLength { get; init; }
@@ -94,6 +100,9 @@ internal sealed record SchemaShape
     /// <summary>Where it is said that no item comes twice; null where it is not.</summary>
     public string? Unique { get; init; }
 
+    /// <summary>Of which kinds there are items, and how many at least and at most.</summary>
+    public IReadOnlyList<(SchemaNode Schema, int Least, int Most)> Contains { get; init; } = [];
+
     /// <summary>What is said of members.</summary>
     public IReadOnlyList<MemberRules> Members { get; init; } = [];
 
@@ -114,7 +123,7 @@ internal sealed record SchemaShape
 
     /// <summary>Whether values have to be looked at one by one: more is said than their types and a list of them.</summary>
     public bool SaysMore =>
-        Excluded.Count + Divisors.Count + Patterns.Count + Items.Count + Members.Count + Required.Count + Needs.Count + Names.Count > 0
+        Excluded.Count + Divisors.Count + Patterns.Count + Items.Count + Contains.Count + Members.Count + Required.Count + Needs.Count + Names.Count > 0
         || Least is not null || Most is not null || MinLength + MinItems + MinMembers > 0 || Unique is not null
         || Math.Min(MaxLength, Math.Min(MaxItems, MaxMembers)) != Language.Unlimited;
 
@@ -145,6 +154,7 @@ internal sealed record SchemaShape
             MinItems = Math.Max(x.MinItems, y.MinItems),
             MaxItems = Math.Min(x.MaxItems, y.MaxItems),
             Unique = x.Unique ?? y.Unique,
+            Contains = Join(x.Contains, y.Contains),
             Members = Join(x.Members, y.Members),
             Required = [.. x.Required.Union(y.Required)],
             Needs = Join(x.Needs, y.Needs),

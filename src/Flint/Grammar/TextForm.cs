@@ -18,6 +18,7 @@ internal sealed class TextForm
         _automaton = automaton;
         _escaped = escaped;
         AnyCharacter = Of(CodePoints.All);
+        automaton.Characters.Add(AnyCharacter);
         AnyText = automaton.Repeat(AnyCharacter);
     }
 

@@ -27,12 +27,12 @@ public sealed class TokenGrammar
     private readonly TokenMask _masks;
     private readonly Language _start;
 
-    private TokenGrammar(TokenVocabulary vocabulary, Automaton automaton, Language start, Language freeText)
+    private TokenGrammar(TokenVocabulary vocabulary, Automaton automaton, Language start, JsonLanguage json)
     {
         Vocabulary = vocabulary;
         _automaton = automaton;
         _start = start;
-        _masks = new TokenMask(automaton, vocabulary, freeText);
+        _masks = new TokenMask(automaton, vocabulary, json);
     }
 
     /// <summary>The tokens.</summary>
@@ -88,7 +88,7 @@ public sealed class TokenGrammar
         Language start = build(json);
         if (!automaton.Seal(start))
             throw FlintException.Caller("unsatisfiable_grammar", "The schema or grammar describes no text at all.");
-        return new TokenGrammar(vocabulary, automaton, start, json.FreeText);
+        return new TokenGrammar(vocabulary, automaton, start, json);
     }
 
     /// <summary>What a state becomes with a token; null where that token may not come.</summary>

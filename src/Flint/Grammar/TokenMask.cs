@@ -11,13 +11,14 @@ internal sealed record InnerMask(ulong[] Allowed, int[] Exits);
 /// </summary>
 /// <param name="automaton">The states.</param>
 /// <param name="vocabulary">The tokens.</param>
-/// <param name="freeText">The rest of any JSON string with its mark, which is the same in all grammars of a vocabulary.</param>
-internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary, Language freeText)
+/// <param name="json">The parts of JSON, of which free strings are the same in all grammars of a vocabulary.</param>
+internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary, JsonLanguage json)
 {
     private const int MaxMasks = 256; // kept of each kind; 16 KiB each for 128,000 tokens
-    private const int ManyBytes = 48; // a state that takes so many of the printable bytes is inside a text
-    private const int FewTokens = 16; // a share of the vocabulary, as a divisor
+    private const int ManyBytes = 12; // a state that takes so many of the printable bytes is inside a text
+    private const int ManyNodes = 1; // below a node, for which it is worth asking whether all of them are passed
 
+    private readonly Relaxation _relaxation = new(automaton);
     private readonly ulong[] _limited = new ulong[vocabulary.Words];
     private readonly Language[] _path = new Language[257]; // the states along the way down, from the state before the first byte
     private readonly List<Language> _masked = [];
@@ -31,7 +32,11 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
             return known;
         ulong[] mask = new ulong[vocabulary.Words];
         foreach (Language part in state.Kind == LanguageKind.Either ? state.Parts : [state])
-            Add(part, mask);
+        {
+            if (automaton.IsAlive(part)) // what follows a text may be nothing, though another alternative goes on
+                Add(part, mask);
+        }
+
         Keep(_masked, state, static one => one.Mask = null);
         return state.Mask = mask;
     }
@@ -63,15 +68,39 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
             return;
         }
 
-        if (Unlimited(head) is { } unlimited && TryAddLimited(part, unlimited, rest, mask))
-            return;
-        InnerMask inner = InnerOf(head);
-        for (int i = 0; i < mask.Length; i++)
-            mask[i] |= inner.Allowed[i];
+        (Language relaxed, int bytes) = _relaxation.Of(head, vocabulary.UsualBytes, vocabulary.MostBytes);
+        InnerMask inner = InnerOf(relaxed);
+        AddInner(part, inner, vocabulary.LongerThan(bytes), mask);
         foreach (int exit in inner.Exits)
-            Walk(rest, exit + 1, vocabulary.Ends[exit], mask);
+        {
+            if (vocabulary.Depths[exit] < bytes)
+                Walk(rest, exit + 1, vocabulary.Ends[exit], mask);
+        }
+
         if (automaton.IsNullable(head))
             Walk(rest, 0, vocabulary.Bytes.Length, mask);
+    }
+
+    // Tokens that are so long that they may meet a limit are read one by one.
+    private void AddInner(Language part, InnerMask inner, ReadOnlySpan<int> longer, ulong[] mask)
+    {
+        if (longer.IsEmpty)
+        {
+            for (int i = 0; i < mask.Length; i++)
+                mask[i] |= inner.Allowed[i];
+            return;
+        }
+
+        inner.Allowed.CopyTo(_limited, 0);
+        foreach (int token in longer)
+            _limited[token >> 6] &= ~(1UL << token);
+        for (int i = 0; i < mask.Length; i++)
+            mask[i] |= _limited[i];
+        foreach (int token in longer)
+        {
+            if (automaton.Step(part, vocabulary.Piece(token)).Kind != LanguageKind.Nothing)
+                mask[token >> 6] |= 1UL << token;
+        }
     }
 
     /// <summary>A state's beginning, with as much of what follows as makes its end be seen, as the quotation mark of a string; and all the rest.</summary>
@@ -92,46 +121,69 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
         return (head, rest);
     }
 
-    /// <summary>The same without a limit, of a text of at most so many characters; null for others.</summary>
-    private (Language Head, int Most)? Unlimited(Language head) =>
-        head is { Kind: LanguageKind.Then, First: { Kind: LanguageKind.Repeat, Min: 0, Max: not Language.Unlimited } text }
-            ? (automaton.Then(automaton.Repeat(text.First!), head.Rest!), text.Max) : null;
-
-    // A token of no more bytes than characters are left does what it would do without the limit. Only longer ones are looked at.
-    private bool TryAddLimited(Language part, (Language Head, int Most) unlimited, Language rest, ulong[] mask)
-    {
-        ReadOnlySpan<int> longer = vocabulary.LongerThan(unlimited.Most);
-        if (longer.Length > vocabulary.Count / FewTokens)
-            return false;
-        InnerMask inner = InnerOf(unlimited.Head);
-        inner.Allowed.CopyTo(_limited, 0);
-        foreach (int token in longer)
-            _limited[token >> 6] &= ~(1UL << token);
-        for (int i = 0; i < mask.Length; i++)
-            mask[i] |= _limited[i];
-        foreach (int token in longer)
-        {
-            if (automaton.Step(part, vocabulary.Piece(token)).Kind != LanguageKind.Nothing)
-                mask[token >> 6] |= 1UL << token;
-        }
-
-        foreach (int exit in inner.Exits)
-        {
-            if (vocabulary.Depths[exit] < unlimited.Most)
-                Walk(rest, exit + 1, vocabulary.Ends[exit], mask);
-        }
-
-        return true;
-    }
-
     private InnerMask InnerOf(Language head)
     {
         if (head.Inner is { } known)
             return known;
-        if (!ReferenceEquals(head, freeText))
-            return MakeInner(head);
-        return head.Inner = vocabulary.FreeText ??= MakeInner(head);
+        if (head is { Kind: LanguageKind.Then, First: { Kind: LanguageKind.Repeat } text } && ReferenceEquals(head.Rest, json.Quote))
+        {
+            bool isFree = ReferenceEquals(text.First, json.FreeCharacter);
+            if (isFree || ReferenceEquals(text.First, json.Inner.AnyCharacter))
+                return head.Inner = FreeText(head, text, isFree);
+        }
+
+        return Listed(head) is { } words ? MakeOthers(head, words) : MakeInner(head);
     }
+
+    // Of any text but a few, with the mark that ends it, these few.
+    private Language? Listed(Language head)
+    {
+        if (head is not { Kind: LanguageKind.Then, First: { Kind: LanguageKind.Both, Parts.Length: 2 } both } || !ReferenceEquals(head.Rest, json.Quote))
+            return null;
+        int any = Array.IndexOf(both.Parts, json.Inner.AnyText);
+        return any >= 0 && both.Parts[1 - any] is { Kind: LanguageKind.Not, First: { } words } && IsFinite(words) ? words : null;
+    }
+
+    private static bool IsFinite(Language e)
+    {
+        Automaton.Guard();
+        for (; e.Kind == LanguageKind.Then; e = e.Rest!)
+        {
+            if (!IsFinite(e.First!))
+                return false;
+        }
+
+        return e.Kind is LanguageKind.Bytes or LanguageKind.Empty || (e.Kind == LanguageKind.Either && Array.TrueForAll(e.Parts, IsFinite));
+    }
+
+    /// <summary>What tokens do in any text but a few: what they do in any text, but where they end one of the few. Inside of one, any text can still become another.</summary>
+    private InnerMask MakeOthers(Language head, Language words)
+    {
+        InnerMask any = InnerOf(automaton.Then(json.Inner.AnyText, json.Quote));
+        ulong[] allowed = [.. any.Allowed];
+        var exits = new HashSet<int>(any.Exits);
+        byte[] bytes = vocabulary.Bytes, depths = vocabulary.Depths;
+        _path[0] = automaton.Then(words, json.Quote);
+        for (int node = 0; node < bytes.Length;)
+        {
+            Language next = automaton.Step(_path[depths[node]], bytes[node]);
+            bool ends = next.Kind != LanguageKind.Nothing && automaton.IsNullable(next);
+            if (ends)
+            {
+                exits.Remove(node);
+                for (int token = vocabulary.Tokens[node]; token >= 0; token = vocabulary.Same[token])
+                    allowed[token >> 6] &= ~(1UL << token);
+            }
+
+            _path[depths[node] + 1] = next;
+            node = next.Kind == LanguageKind.Nothing || ends ? vocabulary.Ends[node] : node + 1;
+        }
+
+        Keep(_inner, head, static one => one.Inner = null);
+        return head.Inner = new InnerMask(allowed, [.. exits.Order()]);
+    }
+
+    private InnerMask FreeText(Language head, Language text, bool isFree) => vocabulary.FreeText(isFree, text.Min, text.Max, () => MakeInner(head));
 
     private InnerMask MakeInner(Language head)
     {
@@ -160,6 +212,7 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
         if (from >= to)
             return;
         byte[] bytes = vocabulary.Bytes, depths = vocabulary.Depths, classes = automaton.Classes;
+        ulong[] below = vocabulary.Below;
         int[] ends = vocabulary.Ends, tokens = vocabulary.Tokens;
         int above = depths[from];
         _path[0] = state;
@@ -172,6 +225,15 @@ internal sealed class TokenMask(Automaton automaton, TokenVocabulary vocabulary,
                 next = automaton.Step(before, bytes[node]);
             if (next.Alive == Language.Answer.No)
             {
+                node = ends[node];
+                continue;
+            }
+
+            if (ends[node] - node > ManyNodes && (ReferenceEquals(next, before) || next.Loops is > 0) && (below[node] & ~Loops.Of(automaton, next)) == 0
+                && (exits is null || !automaton.IsNullable(next)))
+            {
+                foreach (int token in vocabulary.Through(node)) // all of them lead back here
+                    mask[token >> 6] |= 1UL << token;
                 node = ends[node];
                 continue;
             }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using Flint.Tokens;
 
@@ -12,11 +13,16 @@ public sealed class TokenVocabulary
     /// <summary>The most control tokens that a grammar can tell apart.</summary>
     public const int MaxControls = 11;
 
+    private const int FewTokens = 64; // a share of the vocabulary, as a divisor
+    private const int MaxFreeTexts = 128; // masks that are kept
+
     private const byte FirstControl = 0xF5; // up to 0xFF, none of which is in UTF-8
 
+    private readonly ConcurrentDictionary<(bool IsFree, int Min, int Max), InnerMask> _freeTexts = new();
     private readonly Dictionary<string, byte> _controls = new(StringComparer.Ordinal);
     private readonly byte[][] _pieces; // empty for tokens that no grammar has
     private readonly int[] _byLength; // the longest tokens first
+    private readonly int[] _order; // by their bytes
     private readonly int[] _longer; // how many tokens have more bytes than the index
 
     /// <summary>Takes a vocabulary.</summary>
@@ -48,12 +54,17 @@ public sealed class TokenVocabulary
                 _controls[text] = (byte)(FirstControl + index);
         }
 
-        (Bytes, Ends, Depths, Tokens, Same) = Build();
+        _order = [.. Enumerable.Range(0, count).Where(id => _pieces[id].Length is > 0 and < 256)];
+        Array.Sort(_order, (x, y) => _pieces[x].AsSpan().SequenceCompareTo(_pieces[y]) is not 0 and var before ? before : x.CompareTo(y));
+        (Bytes, Ends, Depths, Tokens, Same, Firsts) = Build();
+        Below = Summarize();
         _byLength = [.. Enumerable.Range(0, count).Where(id => _pieces[id].Length > 0).OrderByDescending(id => _pieces[id].Length).ThenBy(id => id)];
         int longest = _byLength.Length == 0 ? 0 : _pieces[_byLength[0]].Length;
         _longer = new int[longest + 1];
         for (int length = 0; length <= longest; length++)
             _longer[length] = Array.FindIndex(_byLength, id => _pieces[id].Length <= length) is >= 0 and int shorter ? shorter : _byLength.Length;
+        MostBytes = longest;
+        UsualBytes = Array.FindIndex(_longer, longer => longer <= count / FewTokens) is >= 0 and int usual ? usual : longest;
     }
 
     /// <summary>How many tokens there are.</summary>
@@ -66,7 +77,8 @@ public sealed class TokenVocabulary
     internal bool StripsSpace { get; }
 
     // The tree from the top, children behind their parent: of each node the byte that leads to it, where its children end, how deep it
-    // is from 0, the token that ends at it or -1. Same leads from a token to another of the same bytes, or to -1.
+    // is from 0, the token that ends at it or -1, the first of the tokens in order that go through it, the groups of all bytes below it.
+    // Same leads from a token to another of the same bytes, or to -1.
     internal byte[] Bytes { get; }
 
     internal int[] Ends { get; }
@@ -77,8 +89,15 @@ public sealed class TokenVocabulary
 
     internal int[] Same { get; }
 
-    /// <summary>What the tokens do inside any JSON string; null until a grammar has found it.</summary>
-    internal InnerMask? FreeText { get; set; }
+    internal int[] Firsts { get; }
+
+    internal ulong[] Below { get; }
+
+    /// <summary>The bytes of the longest token.</summary>
+    internal int MostBytes { get; }
+
+    /// <summary>The bytes that few tokens have more than.</summary>
+    internal int UsualBytes { get; }
 
     /// <summary>A tokenizer's vocabulary.</summary>
     /// <param name="tokenizer">The tokenizer.</param>
@@ -106,13 +125,31 @@ public sealed class TokenVocabulary
     /// <summary>The tokens of more bytes than so many.</summary>
     internal ReadOnlySpan<int> LongerThan(int bytes) => _byLength.AsSpan(0, bytes < _longer.Length ? _longer[bytes] : 0);
 
+    /// <summary>The tokens that go through a node, by their bytes.</summary>
+    internal ReadOnlySpan<int> Through(int node) =>
+        _order.AsSpan(Firsts[node]..(Ends[node] < Firsts.Length ? Firsts[Ends[node]] : _order.Length));
+
+    /// <summary>What the tokens do inside the rest of any JSON string of so many characters, which is the same in all grammars.</summary>
+    /// <param name="isFree">Whether characters are written in any way, not only in the shortest.</param>
+    /// <param name="min">The fewest characters.</param>
+    /// <param name="max">The most characters.</param>
+    /// <param name="make">Finds it where it is not known.</param>
+    internal InnerMask FreeText(bool isFree, int min, int max, Func<InnerMask> make)
+    {
+        if (_freeTexts.TryGetValue((isFree, min, max), out InnerMask? known))
+            return known;
+        InnerMask made = make();
+        if (_freeTexts.Count < MaxFreeTexts)
+            _freeTexts.TryAdd((isFree, min, max), made);
+        return made;
+    }
+
     /// <summary>A mark of a chat format as grammars read it: its control token where the vocabulary has one, else its text.</summary>
     internal byte[] Mark(string text) => _controls.TryGetValue(text, out byte control) ? [control] : Encoding.UTF8.GetBytes(text);
 
-    private (byte[] Bytes, int[] Ends, byte[] Depths, int[] Tokens, int[] Same) Build()
+    private (byte[] Bytes, int[] Ends, byte[] Depths, int[] Tokens, int[] Same, int[] Firsts) Build()
     {
-        int[] order = [.. Enumerable.Range(0, Count).Where(id => _pieces[id].Length is > 0 and < 256)];
-        Array.Sort(order, (x, y) => _pieces[x].AsSpan().SequenceCompareTo(_pieces[y]) is not 0 and var before ? before : x.CompareTo(y));
+        var firsts = new List<int>();
         var bytes = new List<byte>();
         var depths = new List<byte>();
         var tokens = new List<int>();
@@ -120,8 +157,9 @@ public sealed class TokenVocabulary
         Array.Fill(same, -1);
         ReadOnlySpan<byte> previous = [];
         int last = -1;
-        foreach (int id in order)
+        for (int i = 0; i < _order.Length; i++)
         {
+            int id = _order[i];
             ReadOnlySpan<byte> piece = _pieces[id];
             int common = previous.CommonPrefixLength(piece);
             if (common == piece.Length)
@@ -135,6 +173,7 @@ public sealed class TokenVocabulary
             {
                 bytes.Add(piece[depth]);
                 depths.Add((byte)depth);
+                firsts.Add(i);
                 tokens.Add(depth == piece.Length - 1 ? id : -1);
             }
 
@@ -156,6 +195,30 @@ public sealed class TokenVocabulary
             deepest = depth;
         }
 
-        return ([.. bytes], ends, [.. depths], [.. tokens], same);
+        return ([.. bytes], ends, [.. depths], [.. tokens], same, [.. firsts]);
+    }
+
+    /// <summary>The groups of the bytes below each node; bytes that are not in their place in UTF-8 are a group of their own.</summary>
+    private ulong[] Summarize()
+    {
+        ulong[] own = new ulong[Bytes.Length], below = new ulong[Bytes.Length];
+        var expected = new (int Low, int High, int Left)[256]; // of each depth, what may follow within a character; -1 left where nothing does
+        for (int node = 0; node < Bytes.Length; node++)
+        {
+            byte value = Bytes[node];
+            (int low, int high, int left) = Depths[node] == 0 ? default : expected[Depths[node] - 1];
+            bool isValid = left == 0 ? ByteGroups.Length(value) > 0 : left > 0 && value >= low && value <= high;
+            own[node] = isValid ? ByteGroups.Of(value) : ByteGroups.Invalid;
+            (low, high) = left == 0 ? ByteGroups.Second(value) : (0x80, 0xBF);
+            expected[Depths[node]] = (low, high, !isValid ? -1 : left == 0 ? ByteGroups.Length(value) - 1 : left - 1);
+        }
+
+        for (int node = Bytes.Length - 1; node >= 0; node--)
+        {
+            for (int child = node + 1; child < Ends[node]; child = Ends[child])
+                below[node] |= own[child] | below[child];
+        }
+
+        return below;
     }
 }

@@ -125,13 +125,13 @@ public sealed class BudgetPropertyTests
         var time = new FakeTime();
         await using Process a = new Process(store, time).Start(), b = new Process(accounts.Open(), time).Start();
 
-        var watch = new BudgetWatch(() => Spending.Of(store, owner, time.Now.ToUnixTimeMilliseconds())[3].Tokens, budget);
+        var watch = new BudgetWatch(store, key.Id);
         await Task.WhenAll(Enumerable.Range(0, 64).Select(client => Task.Run(() => HammerAsync(client % 2 == 0 ? a : b, key, client))));
-        watch.End();
 
         Spending spent = Spending.Of(store, owner, time.Now.ToUnixTimeMilliseconds())[3];
         Assert.Equal((0, Ledger.Records(store, new UsageFilter()).Sum(e => e.Record.PromptTokens + e.Record.OutputTokens)), (spent.ReservedTokens, spent.SettledTokens));
         Assert.InRange(spent.SettledTokens, budget - 200, budget); // all but what no demand fits into
+        watch.Check(budget, spent.SettledTokens);
         Assert.Null(AuditChain.Verify(store).Fault); // over the records of both
     }
 

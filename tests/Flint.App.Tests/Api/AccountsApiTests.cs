@@ -6,7 +6,7 @@ using Flint.App.Serving;
 namespace Flint.App.Tests.Api;
 
 /// <summary>Keys' scopes, limits and budgets as clients meet them.</summary>
-public sealed class AccountsApiTests
+public sealed class AccountsApiTests(ITestOutputHelper output)
 {
     private const string Completions = "/v1/completions", Chat = "/v1/chat/completions";
     private const string Short = """{"model": "tiny", "prompt": "hello", "max_tokens": 5, "ignore_eos": true}""";
@@ -189,20 +189,14 @@ public sealed class AccountsApiTests
         Assert.Equal(("refused key monthly_tokens", 0), (server.Records()[0].Policy, server.Records()[0].OutputTokens));
     }
 
-    /// <summary><c>FLINT_BUDGET_RUNS</c> sets how often.</summary>
+    /// <summary>The runs are those of <see cref="BudgetRuns"/>.</summary>
     [Theory]
     [InlineData(StoreKind.Sqlite, 3)]
     [InlineData(StoreKind.Postgres, 1)]
-    public async Task Sixty_four_clients_never_take_more_than_their_key_has(StoreKind kind, int runs)
-    {
-        if (int.TryParse(Environment.GetEnvironmentVariable("FLINT_BUDGET_RUNS"), out int wanted))
-            runs = wanted;
-        for (int run = 0; run < runs; run++)
-            await HammerAsync(kind, run);
-    }
+    public Task Sixty_four_clients_never_take_more_than_their_key_has(StoreKind kind, int runs) => BudgetRuns.RunAsync(runs, output, seed => HammerAsync(kind, seed));
 
     // One server with a file, two that share a server's database.
-    private static async Task HammerAsync(StoreKind kind, int seed)
+    private static async Task<string> HammerAsync(StoreKind kind, int seed)
     {
         const long budget = 100_000;
         using TestStore? shared = kind == StoreKind.Postgres ? new TestStore(kind) : null;
@@ -212,19 +206,21 @@ public sealed class AccountsApiTests
         HttpClient[] clients = second is null ? [server.Client] : [server.Client, second.NewClient(server.Secret)];
         var owner = new Owner(OwnerKind.Key, server.Key.Id);
         Limits.Set(server.Store, owner, new Limits { MonthlyTokens = budget });
-        var watch = new BudgetWatch(() => Month().Tokens, budget);
+        var watch = new BudgetWatch(server.Store, server.Key.Id);
         int[] answers = await Task.WhenAll(Enumerable.Range(0, 64).Select(client => ClientAsync(clients[client % clients.Length], server, new Random(64 * seed + client))));
         await TestServer.UntilAsync(() => Month().ReservedTokens == 0);
-        watch.End();
 
         Assert.True(answers.Sum() > 0);
         List<UsageRecord> records = server.Records();
         Assert.Equal(records.Count, records.Select(record => record.RequestId).Distinct().Count());
+        Assert.Contains(records, record => record is { Status: 499, OutputTokens: > 0 }); // somebody left in the midst of an answer
         Assert.Equal(Month().SettledTokens, records.Sum(record => record.PromptTokens + record.OutputTokens));
         Assert.InRange(Month().SettledTokens, budget - 600, budget); // all but what no request fits into
         Assert.Equal(server.Model.Engine.Statistics.OutputTokens + (second?.Model.Engine.Statistics.OutputTokens ?? 0), records.Sum(record => record.OutputTokens));
         Assert.True(second is null || second.Model.Engine.Statistics.OutputTokens > 0);
         Assert.Null(AuditChain.Verify(server.Store).Fault);
+        watch.Check(budget, Month().SettledTokens);
+        return $"{answers.Sum()} answers, {records.Count(record => record.Status == 499)} left, {records.Count(record => record.Status == 429)} refused, {Month().SettledTokens} tokens";
 
         Spending Month() => Spending.Of(server.Store, owner, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds())[3];
     }

@@ -207,7 +207,7 @@ public sealed class AnthropicMessagesTests(CompletionsTests.Fixture fixture) : I
     [InlineData("\"tools\": [{\"type\": \"web_search_20250305\", \"name\": \"web_search\"}]", "tools[0].type")]
     [InlineData("\"tools\": [{\"name\": \"a b\", \"input_schema\": {}}]", "tools[0].name")]
     [InlineData("\"tools\": [{\"name\": \"a\"}]", "tools[0].input_schema")]
-    [InlineData("\"tools\": [{\"name\": \"a\", \"input_schema\": {\"contains\": true}, \"strict\": true}]", "contains")]
+    [InlineData("\"tools\": [{\"name\": \"a\", \"input_schema\": {\"$dynamicRef\": \"#a\"}, \"strict\": true}]", "$dynamicRef")]
     [InlineData("\"tools\": [{\"name\": \"a\", \"input_schema\": {}}, {\"name\": \"a\", \"input_schema\": {}}]", "tools[1].name")]
     [InlineData("\"tool_choice\": {\"type\": \"any\"}", "tool_choice")]
     [InlineData("\"tools\": [{\"name\": \"a\", \"input_schema\": {}}], \"tool_choice\": {\"type\": \"tool\", \"name\": \"b\"}", "tool_choice.name")]

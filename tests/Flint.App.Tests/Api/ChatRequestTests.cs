@@ -60,7 +60,7 @@ public sealed class ChatRequestTests(CompletionsTests.Fixture fixture) : IClassF
     [InlineData("\"reasoning_effort\": \"heroic\"", "reasoning_effort", "invalid_value")]
     [InlineData("\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {}}", "response_format.json_schema.schema", "missing_required_parameter")]
     [InlineData("\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"a b\", \"schema\": {}}}", "response_format.json_schema.name", "invalid_value")]
-    [InlineData("\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"schema\": {\"contains\": {}}}}", "response_format.json_schema.schema", "unsupported_schema")]
+    [InlineData("\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"schema\": {\"uniqueItems\": true}}}", "response_format.json_schema.schema", "unsupported_schema")]
     [InlineData("\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"schema\": {\"type\": \"colour\"}}}", "response_format.json_schema.schema", "invalid_schema")]
     [InlineData("\"response_format\": {\"type\": \"json_object\"}, \"grammar\": \"root ::= \\\"a\\\"\"", "grammar", "invalid_value")]
     [InlineData("\"response_format\": {\"type\": \"json_object\"}, \"ignore_eos\": true", "ignore_eos", "unsupported_parameter")]

@@ -285,7 +285,7 @@ public sealed class ResponsesTests(CompletionsTests.Fixture fixture) : IClassFix
     [InlineData("\"tools\": [{\"type\": \"function\", \"name\": \"a b\"}]", "tools[0].name")]
     [InlineData("\"tools\": [{\"type\": \"function\", \"name\": \"a\", \"parameters\": 3}]", "tools[0].parameters")]
     [InlineData("\"text\": {\"format\": {\"type\": \"json_schema\", \"name\": \"a\"}}", "text.format.schema")]
-    [InlineData("\"text\": {\"format\": {\"type\": \"json_schema\", \"name\": \"a\", \"schema\": {\"contains\": true}}}", "text.format.schema")]
+    [InlineData("\"text\": {\"format\": {\"type\": \"json_schema\", \"name\": \"a\", \"schema\": {\"uniqueItems\": true}}}", "text.format.schema")]
     [InlineData("\"tools\": [{\"type\": \"function\", \"name\": \"a\"}, {\"type\": \"function\", \"name\": \"a\"}]", "tools[1].name")]
     [InlineData("\"tool_choice\": \"required\"", "tool_choice")]
     [InlineData("\"tools\": [{\"type\": \"function\", \"name\": \"a\"}], \"tool_choice\": {\"type\": \"function\", \"name\": \"b\"}", "tool_choice.name")]

@@ -68,7 +68,8 @@ public sealed class SoakTests(ITestOutputHelper output)
     private static Task QuietAsync(EngineStatistics statistics) =>
         TestServer.UntilAsync(() => statistics.Running == 0 && statistics.Waiting == 0);
 
-    private static long Settled()
+    /// <summary>Bytes of the managed heap that are in use.</summary>
+    internal static long Settled()
     {
         GC.Collect();
         GC.WaitForPendingFinalizers();

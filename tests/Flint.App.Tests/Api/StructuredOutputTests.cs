@@ -19,16 +19,21 @@ public sealed class StructuredOutputTests(StructuredOutputTests.Servers servers)
 
         internal TestServer Tiny { get; private set; } = null!;
 
+        /// <summary>Begins to think, and never ends that by itself.</summary>
+        internal TestServer Thinker { get; private set; } = null!;
+
         public async ValueTask InitializeAsync()
         {
             Nano = await TestServer.StartAsync(write: path => File.Copy(Path.Combine(TestData.Root, "models/nano/flint-nano.gguf"), path));
             Tiny = await TestServer.StartAsync(new ServingOptions { Parallel = 8, Waiting = 64 });
+            Thinker = await TestServer.StartAsync(write: path => TinyModel.Write(path, TinyModel.ChatMl.Replace("assistant\n{% endif", "assistant\n<think>\n{% endif", StringComparison.Ordinal)));
         }
 
         public async ValueTask DisposeAsync()
         {
             await Nano.DisposeAsync();
             await Tiny.DisposeAsync();
+            await Thinker.DisposeAsync();
         }
     }
 
@@ -189,6 +194,45 @@ public sealed class StructuredOutputTests(StructuredOutputTests.Servers servers)
             IsCall((string?)use["name"], use["input"]);
             Assert.Equal("tool_use", (string?)message["stop_reason"]);
         }
+    }
+
+    // Whatever is drawn: half of the tokens are the call's, and behind thoughts that are ended come no others.
+    [Theory]
+    [InlineData("{\"type\": \"any\", \"disable_parallel_tool_use\": true}")]
+    [InlineData("{\"type\": \"tool\", \"name\": \"weather\", \"disable_parallel_tool_use\": true}")]
+    public async Task A_forced_call_is_made_whatever_the_model_thinks(string choice)
+    {
+        string body = "{\"model\": \"tiny\", \"temperature\": 1, \"max_tokens\": 400, \"thinking\": {\"type\": \"adaptive\"}, " + Messages + ", \"tools\": [{\"name\": \"weather\", \"input_schema\": " + Parameters + "}], \"tool_choice\": " + choice + ", \"seed\": ";
+        foreach (TestServer server in (TestServer[])[servers.Thinker, servers.Nano])
+        {
+            bool thinks = false;
+            for (int seed = 1; seed <= 10; seed++)
+            {
+                JsonNode message = await server.AnswerAsync("/v1/messages", body + seed + "}");
+                Assert.True((string?)message["stop_reason"] == "tool_use", $"{seed}: {message}");
+                JsonNode use = message["content"]!.AsArray().First(block => (string?)block!["type"] == "tool_use")!;
+                IsCall((string?)use["name"], use["input"]);
+                Assert.InRange((int)message["usage"]!["output_tokens"]!, 10, 400);
+                thinks |= message["content"]!.AsArray().Any(block => (string?)block!["type"] == "thinking");
+            }
+
+            Assert.True(thinks || server != servers.Thinker);
+        }
+    }
+
+    [Fact]
+    public async Task An_answer_has_room_behind_thoughts()
+    {
+        for (int seed = 1; seed <= 4; seed++)
+        {
+            JsonNode choice = (await servers.Thinker.AnswerAsync("/v1/chat/completions", "{\"model\": \"tiny\", " + Messages + ", \"max_tokens\": 400, \"seed\": " + seed + ", \"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"a\", \"schema\": " + Schema + "}}}"))["choices"]![0]!;
+            Assert.Equal("stop", (string?)choice["finish_reason"]);
+            IsOfSchema((string?)choice["message"]!["content"]);
+        }
+
+        // A limit that is asked for stays, and what it leaves no room for is not there.
+        JsonNode cut = (await servers.Thinker.AnswerAsync("/v1/chat/completions", "{\"model\": \"tiny\", " + Messages + ", \"max_tokens\": 40, \"thinking_budget\": 39, \"response_format\": {\"type\": \"json_object\"}}"))["choices"]![0]!;
+        Assert.Equal("length", (string?)cut["finish_reason"]);
     }
 
     [Fact]

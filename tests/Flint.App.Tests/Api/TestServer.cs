@@ -58,7 +58,11 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     /// <summary>A client without a key.</summary>
-    internal HttpClient NewClient() => new() { BaseAddress = Address, Timeout = TimeSpan.FromMinutes(5) };
+    internal HttpClient NewClient() => ClientOf(Address);
+
+    /// <summary>A client of a server. Where it leaves an answer it closes the connection, and does not read on in the background as others may.</summary>
+    internal static HttpClient ClientOf(Uri? address) =>
+        new(new SocketsHttpHandler { MaxResponseDrainSize = 0, ResponseDrainTimeout = TimeSpan.Zero }) { BaseAddress = address, Timeout = TimeSpan.FromMinutes(5) };
 
     internal string Folder => _folder.Path;
 

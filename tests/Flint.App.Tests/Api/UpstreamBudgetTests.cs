@@ -7,21 +7,16 @@ using Microsoft.AspNetCore.Http;
 namespace Flint.App.Tests.Api;
 
 /// <summary>A budget holds against upstreams that fail, break off, say nothing of what they used, or too much, and clients that leave.</summary>
-public sealed class UpstreamBudgetTests
+public sealed class UpstreamBudgetTests(ITestOutputHelper output)
 {
     private const string Chat = "/v1/chat/completions";
     private const long Budget = 20_000;
 
-    /// <summary><c>FLINT_BUDGET_RUNS</c> sets how often.</summary>
+    /// <summary>The runs are those of <see cref="BudgetRuns"/>.</summary>
     [Fact]
-    public async Task No_upstream_takes_more_than_a_key_has()
-    {
-        int runs = int.TryParse(Environment.GetEnvironmentVariable("FLINT_BUDGET_RUNS"), out int wanted) ? wanted : 2;
-        for (int run = 0; run < runs; run++)
-            await HammerAsync(run);
-    }
+    public Task No_upstream_takes_more_than_a_key_has() => BudgetRuns.RunAsync(2, output, HammerAsync);
 
-    private static async Task HammerAsync(int seed)
+    private static async Task<string> HammerAsync(int seed)
     {
         int asked = 0;
         await using FakeUpstream one = await FakeUpstream.StartAsync(AnswerAsync), two = await FakeUpstream.StartAsync(AnswerAsync);
@@ -29,10 +24,9 @@ public sealed class UpstreamBudgetTests
             null, plain => plain with { PromptOverhead = 20, CircuitFailures = 1000 }, one.Target(), two.Target("two")));
         var owner = new Owner(OwnerKind.Key, server.Key.Id);
         Limits.Set(server.Store, owner, new Limits { MonthlyTokens = Budget });
-        var watch = new BudgetWatch(() => Month().Tokens, Budget);
+        var watch = new BudgetWatch(server.Store, server.Key.Id);
         await Task.WhenAll(Enumerable.Range(0, 16).Select(client => ClientAsync(server, new Random(16 * seed + client))));
         await TestServer.UntilAsync(() => Month().ReservedTokens == 0);
-        watch.End();
 
         List<UsageRecord> records = server.Records();
         Assert.Equal(records.Count, records.Select(record => record.RequestId).Distinct().Count());
@@ -43,6 +37,8 @@ public sealed class UpstreamBudgetTests
         Assert.Contains(records, record => record.Status == 502 && record.OutputTokens > 0);
         Assert.Contains(records, record => record.Status == 499);
         Assert.Null(AuditChain.Verify(server.Store).Fault);
+        watch.Check(Budget, Month().SettledTokens);
+        return $"{records.Count(record => record.Status == 200)} answers, {records.Count(record => record.Status == 429)} refused, {Month().SettledTokens} tokens";
 
         Spending Month() => Spending.Of(server.Store, owner, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds())[3];
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using Flint.App.Cli;
 
 namespace Flint.App.Tests.Cli;
@@ -104,6 +105,58 @@ public sealed class RunTests : IDisposable
         string expected = File.ReadAllText(TestData.Shared("data/weights/stories260K/expected_greedy_200steps.txt"));
         FlintProcess.Result run = FlintProcess.Run(["run", model, "--prompt", "", "--temperature", "0", "--max-tokens", "200"]);
         Assert.Equal(expected.TrimEnd('\n'), run.Output.TrimEnd('\n'));
+    }
+
+    private FlintProcess.Result Held(string option, string text, params string[] options)
+    {
+        string file = Path.Combine(_folder, "held.txt");
+        File.WriteAllText(file, text);
+        return FlintProcess.Run(["run", Model(), "--threads", "1", "--prompt", "hello", option, file, .. options]);
+    }
+
+    [Theory]
+    [InlineData("--seed 1")]
+    [InlineData("--seed 2")]
+    [InlineData("--seed 3 --raw")]
+    public void An_answer_is_held_to_the_schema_of_a_file(string options)
+    {
+        FlintProcess.Result run = Held(
+            "--json-schema", "\uFEFF{\"type\": \"object\", \"properties\": {\"colour\": {\"enum\": [\"red\", \"blue\"]}, \"count\": {\"type\": \"integer\", \"minimum\": 3, \"maximum\": 12}}, \"required\": [\"colour\", \"count\"], \"additionalProperties\": false}", options.Split(' '));
+        Assert.Equal((0, ""), (run.Code, run.Errors));
+        using JsonDocument answer = JsonDocument.Parse(run.Output);
+        Assert.Contains(answer.RootElement.GetProperty("colour").GetString(), (string[])["red", "blue"]);
+        Assert.InRange(answer.RootElement.GetProperty("count").GetInt32(), 3, 12);
+        Assert.Equal(2, answer.RootElement.EnumerateObject().Count());
+    }
+
+    [Fact]
+    public void An_answer_is_held_to_the_grammar_of_a_file()
+    {
+        FlintProcess.Result run = Held("--grammar", "root ::= (\"yes\" | \"no\") \", \" digit digit\ndigit ::= [0-9]\n");
+        Assert.Equal((0, ""), (run.Code, run.Errors));
+        Assert.Matches("^(yes|no), [0-9]{2}\n$", run.Output);
+        FlintProcess.Result standard = FlintProcess.Run(["run", Model(), "--prompt", "hello", "--grammar", "-"], input: "root ::= \"x\" \"y\"");
+        Assert.Equal((0, "xy\n"), (standard.Code, standard.Output));
+    }
+
+    [Theory]
+    [InlineData("--json-schema", "{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"colour\"}}}", "'type' at #/properties/a")]
+    [InlineData("--json-schema", "{\"type\": \"array\", \"items\": {\"$ref\": \"#/$defs/none\"}}", "'#/$defs/none' at #/items")]
+    [InlineData("--json-schema", "{\"type\": \"object\",\n \"x\" 1}", "LineNumber: 1")]
+    [InlineData("--grammar", "root ::= item\nitem ::= [a-", "line 2")]
+    [InlineData("--grammar", "root ::= item", "'item'")]
+    public void What_an_answer_cannot_be_held_to_is_told_with_its_place(string option, string text, string place)
+    {
+        FlintProcess.Result run = Held(option, text);
+        Assert.Equal((1, ""), (run.Code, run.Output));
+        Assert.Contains(place, run.Complaint, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void An_answer_is_held_to_one_thing()
+    {
+        Assert.Contains("leave one out", Held("--grammar", "root ::= \"x\"", "--json-schema", "none.json").Complaint, StringComparison.Ordinal);
+        Assert.Contains("no such file", FlintProcess.Run(["run", Model(), "--prompt", "hello", "--json-schema", "none.json"]).Complaint, StringComparison.Ordinal);
     }
 
     [Fact]

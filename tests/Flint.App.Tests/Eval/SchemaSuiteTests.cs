@@ -23,19 +23,26 @@ public sealed class SchemaSuiteTests : IDisposable
     {
         File.WriteAllText(_folder.File("a.json"), """
             [{"description": "d", "schema": {"type": "integer"}, "tests": [{"data": 1, "valid": true}, {"data": "x", "valid": false}, {"data": 2, "valid": false, "description": "no"}]},
-             {"schema": {"contains": {}}, "tests": []},
+             {"schema": {"uniqueItems": true}, "tests": []},
              {"schema": false, "tests": [{"data": 1, "valid": false}]},
              {"schema": {"maxLength": 1}, "tests": [{"data": "ab", "valid": true}, {"data": "\u0007", "valid": true}]}]
             """);
         var told = new List<string>();
-        var suite = new SchemaSuite(Nano(), isAnyOrder: true) { Tell = (name, instance, isValid) => told.Add($"{name} {instance} {isValid}") };
+        var refused = new List<string>();
+        var suite = new SchemaSuite(Nano(), isAnyOrder: true)
+        {
+            Tell = (name, instance, isValid) => told.Add($"{name} {instance} {isValid}"), TellRefused = (name, why) => refused.Add($"{name}: {why}"), SlowestKept = 3,
+        };
         suite.Read(_folder.File("a.json"));
         Assert.Equal((4, 3, 1), (suite.Count.Schemas, suite.Count.Compiled, suite.Count.Passed));
         Assert.Equal(((3, 3), (1, 1)), (suite.Count.Instances, suite.Count.Wrong));
         Assert.Equal((1, 1), (suite.Count.FalselyAccepting, suite.Count.FalselyRejecting));
-        Assert.Equal([("contains", 1)], suite.Count.Refusals.Select(one => (one.Key, one.Value)));
+        Assert.Equal([("uniqueItems", 1)], suite.Count.Refusals.Select(one => (one.Key, one.Value)));
         Assert.Equal(["a.json: d no 2 False", "a.json  \"ab\" True"], told);
-        Assert.NotEmpty(suite.Count.MaskTimes);
+        Assert.Contains("'uniqueItems' at #", Assert.Single(refused), StringComparison.Ordinal);
+        Assert.True(suite.Count.MaskTimes.Count > suite.Count.FirstMaskTimes.Count && suite.Count.FirstMaskTimes.Count == 2);
+        Assert.Equal(3, suite.Slowest.Count);
+        Assert.True(suite.Slowest[0].Time >= suite.Slowest[1].Time && suite.Slowest[1].Time >= suite.Slowest[2].Time);
         Assert.Throws<FlintException>(() =>
         {
             File.WriteAllText(_folder.File("b.json"), "{}");
@@ -43,10 +50,11 @@ public sealed class SchemaSuiteTests : IDisposable
         });
     }
 
-    // Besides, what is valid where strings are not of their format, and integers with a point: answers are held to be plainer than that.
+    // Falsely rejected is what is valid where strings are not of their format, and integers with a point: answers are held to be plainer
+    // than that. Falsely accepted are contents of strings, which draft 7 may look into, and what an address beside a reference changes there.
     [Theory]
-    [InlineData("draft2020-12", 350, 305, 14)]
-    [InlineData("draft7", 200, 180, 14)]
+    [InlineData("draft2020-12", 395, 345, 0)]
+    [InlineData("draft7", 290, 265, 4)]
     public void The_test_suite_of_json_schema(string draft, int compiled, int passed, int falselyAccepting)
     {
         var suite = new SchemaSuite(Nano(), isAnyOrder: true);
@@ -79,7 +87,7 @@ public sealed class SchemaSuiteTests : IDisposable
         for (int i = 0; i < files.Length; i += 40) // the whole takes minutes: flint eval schemas
             suite.Read(files[i]);
         SchemaCount count = suite.Count;
-        Assert.True(count.Compiled >= 0.85 * count.Schemas && count.Passed >= 0.95 * count.Compiled && count.FalselyAccepting <= 0.02 * count.Compiled,
+        Assert.True(count.Compiled >= 0.95 * count.Schemas && count.Passed >= 0.99 * count.Compiled && count.FalselyAccepting <= 0.005 * count.Compiled,
             $"{count.Schemas} schemas, {count.Compiled} compiled, {count.Passed} passed, {count.FalselyAccepting} falsely accepting, {count.FalselyRejecting} falsely rejecting");
     }
 }

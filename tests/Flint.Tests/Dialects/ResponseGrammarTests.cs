@@ -67,6 +67,16 @@ public sealed class ResponseGrammarTests
         Check(ChatMl, new ResponseRules { Format = Number, StartsInReasoning = true }, "hm\n</think>\n\n{\"n\": 1}", "{\"n\": 1}|<think>a</think>");
 
     [Fact]
+    public void Behind_thoughts_that_are_over_comes_the_call_and_no_other_thought()
+    {
+        var rules = new ResponseRules { Tools = Tools, ForcesCall = true, ThoughtsAreOver = true, StartsInReasoning = true };
+        const string Call = "<tool_call>{\"name\": \"ping\", \"arguments\": {}}</tool_call>";
+        Check(ChatMl, rules, Call, "hm</think>" + Call);
+        Check(Muse, rules, " to=weather" + MuseCall, " to=self<|message|>hm<|eom|><|start|>assistant to=weather" + MuseCall);
+        Check(Muse, rules with { ThoughtsAreOver = false }, " to=self<|message|>hm<|eom|><|start|>assistant to=weather" + MuseCall, " to=user<|message|>hm");
+    }
+
+    [Fact]
     public void What_a_format_cannot_force_is_refused()
     {
         var forced = new ResponseRules { Tools = Tools, ForcesCall = true };
