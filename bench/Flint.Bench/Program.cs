@@ -14,7 +14,6 @@ var record = new Option<FileInfo?>("--record") { Description = "Where the record
 var root = new RootCommand("Paired measurements: A B A B ..., ratios pair by pair.") { ours, peer, pairs, threads, record };
 root.Add(Overhead.Create());
 root.Add(OverheadServer.Create());
-root.Add(Streams.Create());
 root.SetAction(parsed => Measure(parsed.GetRequiredValue(ours), parsed.GetRequiredValue(peer), parsed.GetValue(pairs), parsed.GetValue(threads), parsed.GetValue(record)));
 return root.Parse(args).Invoke();
 
