@@ -264,11 +264,11 @@ public sealed class CompletionsTests(CompletionsTests.Fixture fixture) : IClassF
         Assert.Equal(ApiLimits.MaxPrompts, (await Server.AnswerAsync(Route, Prompts(ApiLimits.MaxPrompts)))["choices"]!.AsArray().Count);
         Assert.Equal("array_above_max_length", (string?)(await Server.RefusalAsync(Route, Prompts(ApiLimits.MaxPrompts + 1))).Error["code"]);
 
-        string Top(int count) => TestServer.Json(new { model = "tiny", prompt = "a", max_tokens = 1, logprobs = count });
+        string Top(int count) => TestServer.Json(new { model = "tiny", prompt = "a", max_tokens = 1, ignore_eos = true, logprobs = count });
         JsonNode top = await Server.AnswerAsync(Route, Top(ApiLimits.MaxTopLogprobs));
         Assert.InRange(top["choices"]![0]!["logprobs"]!["top_logprobs"]![0]!.AsObject().Count, 20, 21);
 
-        string Long(int count) => TestServer.Json(new { model = "tiny", prompt = Enumerable.Repeat(5, count), max_tokens = 5 });
+        string Long(int count) => TestServer.Json(new { model = "tiny", prompt = Enumerable.Repeat(5, count), max_tokens = 5, ignore_eos = true });
         JsonNode full = await Server.AnswerAsync(Route, Long(TinyModel.Context - 1));
         Assert.Equal((1, "length"), ((int)full["usage"]!["completion_tokens"]!, (string?)full["choices"]![0]!["finish_reason"]));
         (int status, JsonNode error) = await Server.RefusalAsync(Route, Long(TinyModel.Context + 1));
