@@ -8,6 +8,7 @@ internal sealed class ApiCounters
     private readonly Lock _gate = new();
     private readonly SortedDictionary<(string Endpoint, int Status), long> _requests = [];
     private int _inFlight;
+    private long _bodyBytes;
     private volatile bool _stopping;
 
     /// <summary>Whether no more requests are taken.</summary>
@@ -24,6 +25,13 @@ internal sealed class ApiCounters
 
     /// <summary>Counts a request out.</summary>
     public void Leave() => Interlocked.Decrement(ref _inFlight);
+
+    /// <summary>Bytes of the bodies that are being read, but for small ones.</summary>
+    public long BodyBytes => Volatile.Read(ref _bodyBytes);
+
+    /// <summary>Counts bytes of bodies in, or out where they are negative.</summary>
+    /// <returns>How many there are then.</returns>
+    public long AddBodies(long bytes) => Interlocked.Add(ref _bodyBytes, bytes);
 
     /// <summary>Counts a settled request. Routes and statuses are closed sets, so the table stays small.</summary>
     public void Count(UsageRecord record)

@@ -15,7 +15,7 @@ internal sealed class Gate(Keys? keys, Metering metering, RunningRequests runnin
     /// <summary>The status of a request whose answer nobody waited for.</summary>
     public const int ClientClosedRequest = 499;
 
-    private readonly BodyMemory _bodies = new(metering.Time);
+    private readonly BodyMemory _bodies = new(metering.Counters, metering.Time);
 
     /// <summary>Takes one request through the routes.</summary>
     public async Task InvokeAsync(HttpContext context, RequestDelegate next)

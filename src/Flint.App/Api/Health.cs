@@ -56,6 +56,8 @@ internal sealed class Health(IReadOnlyList<ServedModel> served, UpstreamModels u
             text.Append($"flint_requests_total{{route=\"{endpoint}\",status=\"{status}\"}} {count}\n");
         Head(text, "flint_requests_in_flight", "gauge", "Requests being answered, this one among them.");
         text.Append($"flint_requests_in_flight {counters.InFlight}\n");
+        Head(text, "flint_request_body_bytes", "gauge", "Bytes of request bodies that are being read, but for small ones.");
+        text.Append($"flint_request_body_bytes {counters.BodyBytes}\n");
         Head(text, "flint_managed_heap_bytes", "gauge", "Bytes of the managed heap; weights, keys and values are outside it.");
         text.Append($"flint_managed_heap_bytes {GC.GetTotalMemory(forceFullCollection: false)}\n");
         Head(text, "flint_resident_bytes", "gauge", "Bytes of memory the process occupies.");

@@ -17,7 +17,7 @@ internal static class RequestBody
     public static async Task<JsonDocument> ReadAsync(HttpRequest request, CancellationToken cancellation)
     {
         if (request.ContentLength > ApiLimits.MaxBodyBytes)
-            throw ApiException.TooLarge();
+            throw Unread(request, ApiException.TooLarge());
         byte[] body = await CollectAsync(request, cancellation);
         JsonDocument document = Parse(body);
         try
@@ -46,10 +46,15 @@ internal static class RequestBody
             {
                 ReadResult read = await reader.ReadAsync(end.Token);
                 long length = read.Buffer.Length;
-                if (length > ApiLimits.MaxBodyBytes)
-                    throw ApiException.TooLarge();
-                if (length > Math.Max(held, ApiLimits.SmallBodyBytes))
-                    held = memory.TryTake(length - held) ? length : throw ApiException.Busy();
+                bool tooLarge = length > ApiLimits.MaxBodyBytes;
+                if (tooLarge || (length > Math.Max(held, ApiLimits.SmallBodyBytes) && !memory.TryTake(length - held)))
+                {
+                    reader.AdvanceTo(read.Buffer.End); // else the rest cannot be drained
+                    throw Unread(request, tooLarge ? ApiException.TooLarge() : ApiException.Busy());
+                }
+
+                if (length > ApiLimits.SmallBodyBytes)
+                    held = length;
                 if (!read.IsCompleted)
                 {
                     reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
@@ -63,12 +68,20 @@ internal static class RequestBody
         }
         catch (OperationCanceledException) when (deadline.IsCancellationRequested && !cancellation.IsCancellationRequested)
         {
-            throw ApiException.TooSlow();
+            throw Unread(request, ApiException.TooSlow());
         }
         finally
         {
             memory.Give(held);
         }
+    }
+
+    // What is left of a body may never end: a client that goes on with this connection would lose its next request.
+    private static ApiException Unread(HttpRequest request, ApiException refusal)
+    {
+        if (!request.HttpContext.Response.HasStarted)
+            request.HttpContext.Response.Headers.Connection = "close";
+        return refusal;
     }
 
     private static JsonDocument Parse(byte[] body)

@@ -59,7 +59,7 @@ public sealed class GateTests : IAsyncLifetime
     [Fact]
     public async Task Health_and_metrics_are_open_and_tell_nothing_of_keys()
     {
-        await _server.AnswerAsync("/v1/completions", """{"model": "tiny", "prompt": "a", "max_tokens": 2}""");
+        await _server.AnswerAsync("/v1/completions", """{"model": "tiny", "prompt": "a", "max_tokens": 2, "ignore_eos": true}""");
         using HttpClient client = _server.NewClient();
         Assert.Equal("""{"status":"ok"}""", await client.GetStringAsync("/health"));
         string metrics = await client.GetStringAsync("/metrics");
@@ -67,7 +67,7 @@ public sealed class GateTests : IAsyncLifetime
         Assert.Contains("flint_output_tokens_total{model=\"tiny\"} 2\n", metrics, StringComparison.Ordinal);
         Assert.DoesNotContain("sk-flint", metrics, StringComparison.Ordinal);
         foreach (string name in (string[])[
-            "flint_requests_total", "flint_requests_in_flight", "flint_stopping", "flint_resident_bytes", "process_start_time_seconds", "process_cpu_seconds_total",
+            "flint_requests_total", "flint_requests_in_flight", "flint_request_body_bytes", "flint_stopping", "flint_resident_bytes", "process_start_time_seconds", "process_cpu_seconds_total",
             "flint_sequences_running", "flint_sequences_waiting", "flint_sequences_refused_total", "flint_kv_pages", "flint_kv_pages_free", "flint_kv_pages_cached",
             "flint_prompt_tokens_total", "flint_cached_tokens_total", "flint_preemptions_total", "flint_queue_seconds_count", "flint_step_seconds_sum"])
             Assert.Contains($"\n{name}", metrics, StringComparison.Ordinal);

@@ -70,17 +70,18 @@ public sealed class HostileMemoryTests(ITestOutputHelper output)
             string large = PromptRoutes.Bodies["/v1/completions"][..^1] + ", \"padding\": \"" + new string('x', ApiLimits.SmallBodyBytes) + "\"}";
             string small = PromptRoutes.Bodies["/v1/completions"][..^1] + ", \"padding\": \"" + new string('x', ApiLimits.SmallBodyBytes - PromptRoutes.Bodies["/v1/completions"].Length - 15) + "\"}";
             Assert.Equal(ApiLimits.SmallBodyBytes, small.Length);
-            await UntilAnsweredAsync(server, large, HttpStatusCode.ServiceUnavailable); // once all is read
+            await UntilReadAsync(server, (long)count * most.Length);
             foreach (string route in PromptRoutes.Bodies.Keys)
             {
                 using HttpResponseMessage response = await server.PostAsync(route, PromptRoutes.Bodies[route][..^1] + large[large.IndexOf(", \"padding", StringComparison.Ordinal)..]);
-                Assert.Equal((HttpStatusCode.ServiceUnavailable, "1"), (response.StatusCode, Assert.Single(response.Headers.GetValues("Retry-After"))));
+                Assert.Equal((HttpStatusCode.ServiceUnavailable, "1", true), (response.StatusCode, Assert.Single(response.Headers.GetValues("Retry-After")), response.Headers.ConnectionClose));
                 PromptRoutes.AssertError(route, await response.Content.ReadAsStringAsync());
             }
 
             await server.AnswerAsync("/v1/completions", small);
             held[0].Reset();
-            await UntilAnsweredAsync(server, large, HttpStatusCode.OK);
+            await UntilReadAsync(server, (long)(count - 1) * most.Length);
+            await server.AnswerAsync("/v1/completions", large);
         }
         finally
         {
@@ -122,15 +123,11 @@ public sealed class HostileMemoryTests(ITestOutputHelper output)
         Assert.Equal(Idle, server.Records().Count(record => record.Status == 499));
     }
 
-    private static async Task UntilAnsweredAsync(TestServer server, string body, HttpStatusCode expected)
+    private static async Task UntilReadAsync(TestServer server, long bytes)
     {
-        while (true)
-        {
-            using HttpResponseMessage response = await server.PostAsync("/v1/completions", body);
-            if (response.StatusCode == expected)
-                return;
+        using HttpClient probe = server.NewClient();
+        while (!(await probe.GetStringAsync("/metrics")).Contains($"\nflint_request_body_bytes {bytes}\n", StringComparison.Ordinal))
             await Task.Delay(5, TestContext.Current.CancellationToken);
-        }
     }
 
     // Sends chunks until an answer comes, the connection is closed, or all is sent.

@@ -124,7 +124,7 @@ public sealed class OllamaTests(CompletionsTests.Fixture fixture) : IClassFixtur
         Assert.Equal(
             (string?)(await AskAsync("\"num_predict\": 20, \"seed\": 5"))["message"]!["content"],
             (string?)(await AskAsync("\"num_predict\": 20, \"seed\": 5, \"keep_alive\": 3"))["message"]!["content"]);
-        JsonNode scored = await fixture.Server.AnswerAsync(Chat, "{" + Ask + Whole + ", \"logprobs\": true, \"top_logprobs\": 2, \"options\": {\"num_predict\": 4, \"logit_bias\": {\"260\": -100}}}");
+        JsonNode scored = await fixture.Server.AnswerAsync(Chat, "{" + Ask + Whole + ", \"logprobs\": true, \"top_logprobs\": 2, \"options\": {\"num_predict\": 4, \"seed\": 5, \"logit_bias\": {\"260\": -100}}}");
         Assert.All(scored["logprobs"]!.AsArray(), score => Assert.Equal(2, score!["top_logprobs"]!.AsArray().Count));
 
         await using TestServer server = await StartAsync("One.", "\u2581Two.", "\u2581Three.", "<|im_end|>");
