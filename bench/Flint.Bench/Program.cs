@@ -1,98 +1,76 @@
 using System.CommandLine;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using System.Text.RegularExpressions;
 using Flint.Bench;
 
-// Runs two engines in alternation on the same file, with a canary before each run, and keeps the record. Each command prints JSON:
-// flint's own object ("pp512": tokens/s, "tg64": tokens/s, "train512": tokens/s) or llama-bench's array ("-o json").
+// Runs engines in alternation on the same file, with a canary before each run, and keeps the record. What a command may print: Speeds.
 var ours = new Option<string>("--ours") { Description = "Flint's command, one string.", Required = true };
-var peer = new Option<string>("--peer") { Description = "The reference engine's command, one string.", Required = true };
-var pairs = new Option<int>("--pairs") { Description = "How many pairs.", DefaultValueFactory = _ => 5 };
+var peers = new Option<string[]>("--peer") { Description = "A reference engine's command, one string; may be given several times, as NAME=COMMAND.", Required = true };
+var pairs = new Option<int>("--pairs") { Description = "How many rounds.", DefaultValueFactory = _ => 5 };
 var threads = new Option<int>("--threads") { Description = "Threads of the canary.", DefaultValueFactory = _ => 2 };
 var record = new Option<FileInfo?>("--record") { Description = "Where the record goes (JSON)." };
-var root = new RootCommand("Paired measurements: A B A B ..., ratios pair by pair.") { ours, peer, pairs, threads, record };
+var root = new RootCommand("Paired measurements: A B A B ... or A B C A B C ..., ratios round by round.") { ours, peers, pairs, threads, record };
 root.Add(Overhead.Create());
 root.Add(OverheadServer.Create());
-root.SetAction(parsed => Measure(parsed.GetRequiredValue(ours), parsed.GetRequiredValue(peer), parsed.GetValue(pairs), parsed.GetValue(threads), parsed.GetValue(record)));
+root.Add(Streams.Create());
+root.SetAction(parsed => Measure(
+    parsed.GetRequiredValue(ours), [.. parsed.GetRequiredValue(peers).Select(Named)], parsed.GetValue(pairs), parsed.GetValue(threads), parsed.GetValue(record)));
 return root.Parse(args).Invoke();
 
-static int Measure(string ours, string peer, int pairs, int threads, FileInfo? record)
+static (string Name, string Command) Named(string peer)
+{
+    int equals = peer.IndexOf('=', StringComparison.Ordinal);
+    return equals > 0 && !peer[..equals].Contains(' ', StringComparison.Ordinal) ? (peer[..equals], peer[(equals + 1)..]) : ("peer", peer);
+}
+
+static int Measure(string ours, (string Name, string Command)[] peers, int pairs, int threads, FileInfo? record)
 {
     var rows = new JsonArray();
-    var ratios = new SortedDictionary<string, List<(double Ours, double Peer)>>(StringComparer.Ordinal);
+    var ratios = new SortedDictionary<(string Test, string Peer), List<(double Ours, double Peer)>>();
     for (int pair = 0; pair < pairs; pair++)
     {
         Canary before = Canary.Measure(threads);
-        Dictionary<string, double> a = Run(ours);
-        Canary between = Canary.Measure(threads);
-        Dictionary<string, double> b = Run(peer);
-        foreach ((string test, double speed) in a)
+        Dictionary<string, double> own = Speeds.Of(ours);
+        var row = new JsonObject { ["ours"] = JsonSerializer.SerializeToNode(own), ["canary_before_ours"] = JsonSerializer.SerializeToNode(before) };
+        foreach ((string name, string command) in peers)
         {
-            if (!b.TryGetValue(test, out double other)) continue;
-            if (!ratios.TryGetValue(test, out var list)) ratios[test] = list = [];
-            list.Add((speed, other));
-            Console.WriteLine($"pair {pair + 1} {test,8}: {speed,9:0.00} vs {other,9:0.00} tokens/s, ratio {speed / other:0.000} (canary {before.ReadGigabytesPerSecond}, {between.ReadGigabytesPerSecond} GB/s)");
+            Canary between = Canary.Measure(threads);
+            Dictionary<string, double> theirs = Speeds.Of(command);
+            foreach ((string test, double speed) in own)
+            {
+                if (!theirs.TryGetValue(test, out double other)) continue;
+                if (!ratios.TryGetValue((test, name), out var list)) ratios[(test, name)] = list = [];
+                list.Add((speed, other));
+                Console.WriteLine($"pair {pair + 1} {test,8}: {speed,9:0.00} vs {name} {other,9:0.00} tokens/s, ratio {speed / other:0.000} (canary {before.ReadGigabytesPerSecond}, {between.ReadGigabytesPerSecond} GB/s)");
+            }
+
+            row[name] = JsonSerializer.SerializeToNode(theirs);
+            row[$"canary_before_{name}"] = JsonSerializer.SerializeToNode(between);
         }
 
-        rows.Add(new JsonObject
-        {
-            ["ours"] = JsonSerializer.SerializeToNode(a),
-            ["peer"] = JsonSerializer.SerializeToNode(b),
-            ["canary_before_ours"] = JsonSerializer.SerializeToNode(before),
-            ["canary_before_peer"] = JsonSerializer.SerializeToNode(between),
-        });
+        rows.Add(row);
     }
 
     var summary = new JsonObject();
-    foreach ((string test, var list) in ratios)
+    foreach (((string test, string name), var list) in ratios)
     {
         double a = Statistics.Median(list.Select(p => p.Ours)), b = Statistics.Median(list.Select(p => p.Peer)), ratio = Statistics.Median(list.Select(p => p.Ours / p.Peer));
-        Console.WriteLine($"median {test,6}: {a:0.00} vs {b:0.00} tokens/s, ratio of pairs {ratio:0.000}");
-        summary[test] = new JsonObject { ["ours"] = Math.Round(a, 3), ["peer"] = Math.Round(b, 3), ["ratio"] = Math.Round(ratio, 4) };
+        Console.WriteLine($"median {test,6}: {a:0.00} vs {name} {b:0.00} tokens/s, ratio of pairs {ratio:0.000}");
+        summary[peers.Length == 1 ? test : $"{test} {name}"] = new JsonObject { ["ours"] = Math.Round(a, 3), [name] = Math.Round(b, 3), ["ratio"] = Math.Round(ratio, 4) };
     }
 
     if (record is not null)
-    {
-        record.Directory!.Create();
-        var document = new JsonObject
-        {
-            ["date"] = Machine.Today,
-            ["commit"] = Machine.Commit,
-            ["machine"] = Machine.Describe(),
-            ["ours"] = Machine.Anonymous(ours),
-            ["peer"] = Machine.Anonymous(peer),
-            ["pairs"] = rows,
-            ["median"] = summary,
-        };
-        File.WriteAllText(record.FullName, document.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n");
-    }
-
+        Keep(record, ours, peers, rows, summary);
     return ratios.Count == 0 ? 1 : 0;
 }
 
-static Dictionary<string, double> Run(string command)
+static void Keep(FileInfo record, string ours, (string Name, string Command)[] peers, JsonArray rows, JsonObject summary)
 {
-    string output = Machine.Output("/bin/sh", "-c \"exec " + command.Replace("\\", "\\\\").Replace("\"", "\\\"") + "\"");
-    int start = output.IndexOfAny(['{', '[']);
-    if (start < 0) throw new InvalidOperationException($"no JSON from: {command}\n{output}");
-    JsonNode json = JsonNode.Parse(output[start..])!;
-    var speeds = new Dictionary<string, double>();
-    if (json is JsonArray tests)
-    {
-        foreach (JsonNode? test in tests)
-        {
-            int prompt = (int)test!["n_prompt"]!, decode = (int)test["n_gen"]!;
-            speeds[prompt > 0 ? $"pp{prompt}" : $"tg{decode}"] = (double)test["avg_ts"]!;
-        }
-
-        return speeds;
-    }
-
-    foreach ((string key, JsonNode? value) in json.AsObject())
-    {
-        if (Regex.IsMatch(key, "^(pp|tg|train)[0-9]+$")) speeds[key] = (double)value!;
-    }
-
-    return speeds;
+    record.Directory!.Create();
+    var document = new JsonObject { ["date"] = Machine.Today, ["commit"] = Machine.Commit, ["machine"] = Machine.Describe(), ["ours"] = Machine.Anonymous(ours) };
+    foreach ((string name, string command) in peers)
+        document[name] = Machine.Anonymous(command);
+    document["pairs"] = rows;
+    document["median"] = summary;
+    File.WriteAllText(record.FullName, document.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n");
 }
