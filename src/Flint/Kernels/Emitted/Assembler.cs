@@ -45,14 +45,6 @@ internal sealed class Assembler
 
     public void Vpxord(int target, int a, int b) => Vector(Map0F, Prefix66, 0xef, target, a, b);
 
-    public void Vpandd(int target, int a, int b) => Vector(Map0F, Prefix66, 0xdb, target, a, b);
-
-    public void Vpsrld(int target, int a, int bits)
-    {
-        Vector(Map0F, Prefix66, 0x72, 2, target, a);
-        Byte(bits);
-    }
-
     public void Vmovdqa32(int target, int a) => Vector(Map0F, Prefix66, 0x6f, target, 0, a);
 
     public void Vpslld(int target, int a, int bits)

@@ -18,11 +18,6 @@ internal static unsafe class GemmTiles
     /// <summary>Up to so many rows of activations a product waits for its weights, and groups one by one are one forward stream.</summary>
     private const int StreamRows = 8;
 
-    /// <summary>Up to so many rows of activations weights are read where they are packed: unpacking would take longer than it saves.</summary>
-    private const int InPlaceRows = 16;
-
-    private const int NibbleMask = 0x0f0f0f0f;
-
     /// <summary>Up to so many tiles over a panel ask ahead for the next one's weights block by block; more would ask for each line often.</summary>
     private const int AskingPasses = 4;
 
@@ -37,12 +32,6 @@ internal static unsafe class GemmTiles
         where TFormat : struct, IPackedCodes
     {
         int blocks = x.Columns / Activations.BlockLength;
-        if (x.Rows <= InPlaceRows && TFormat.InPlace is { } codes)
-        {
-            for (int group = from; group < to; group++) InPlace<TFormat>(tiles.InPlaceEntries(TFormat.Type), codes, p, x, group, scratch);
-            return;
-        }
-
         if ((long)x.Rows * x.Columns <= CachedBytes)
         {
             for (int group = from; group < to; group += GroupsAt(tiles, p, x, group, to))
@@ -105,69 +94,6 @@ internal static unsafe class GemmTiles
         if (passes <= AskingPasses) AskingTokens(tiles.Entries(TFormat.Type, groups, asks: true), arguments, x.Rows, passes, ahead);
         else Tokens(tiles.Entries(TFormat.Type, groups, asks: false), arguments, x.Rows, passes, ahead);
         if (!isWhole && first + count == blocks) Gemm.StoreGroup<Lanes512>(sums, x.Rows, p.Output + group * PackedMatrix.GroupRows, p.OutputStride, columns);
-    }
-
-    /// <summary>A group of all chunks: scales and offsets go to the panel, unit by unit where codes are not evenly apart; tiles read the codes themselves.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void InPlace<TFormat>(ReadOnlySpan<nint> entries, InPlaceCodes codes, in Product p, in Activations x, int group, byte* scratch)
-        where TFormat : struct, IPackedCodes
-    {
-        int blocks = x.Columns / Activations.BlockLength, blocksPerUnit = TFormat.UnitLength / Activations.BlockLength;
-        int columns = Math.Min(PackedMatrix.GroupRows, p.Rows - group * PackedMatrix.GroupRows);
-        bool isWhole = columns == PackedMatrix.GroupRows;
-        float* sums = isWhole ? p.Output + group * PackedMatrix.GroupRows : (float*)(scratch + PanelBytes);
-        long stride = (isWhole ? p.OutputStride : PackedMatrix.GroupRows) * sizeof(float);
-        float* zeros = stackalloc float[PackedMatrix.GroupRows];
-        new Span<float>(zeros, PackedMatrix.GroupRows).Clear();
-        byte* unit = p.Data + group * (long)(blocks / blocksPerUnit) * TFormat.UnitBytes;
-        for (int first = 0; first < blocks; first += Activations.ChunkBlocks)
-        {
-            int count = Math.Min(Activations.ChunkBlocks, blocks - first), run = blocksPerUnit == 1 ? count : blocksPerUnit;
-            for (int block = 0; block < count; block += run, unit += run / blocksPerUnit * TFormat.UnitBytes)
-            {
-                ExpandScales<TFormat>(unit, run, scratch);
-                bool begins = first + block == 0;
-                var arguments = new TileArguments
-                {
-                    Panel = scratch,
-                    Codes = x.Codes + (long)first * x.Rows * Activations.BlockLength + block * Activations.BlockLength,
-                    Scales = x.Scales + (long)first * x.Rows + block,
-                    ScaleStride = (long)count * BlockScale.Bytes,
-                    Blocks = run,
-                    Start = begins ? zeros : sums,
-                    StartStride = begins ? 0 : stride,
-                    Sums = sums,
-                    SumStride = stride,
-                    Ahead = unit + codes.At,
-                    NibbleMask = NibbleMask,
-                };
-                for (int row = 0; row < x.Rows; row += TileCode.MaxTokens)
-                    Call(entries, ref arguments, Math.Min(TileCode.MaxTokens, x.Rows - row));
-            }
-        }
-
-        if (!isWhole) Gemm.StoreGroup<Lanes512>(sums, x.Rows, p.Output + group * PackedMatrix.GroupRows, p.OutputStride, columns);
-    }
-
-    /// <summary>The scales and offsets of so many blocks of one group, in a panel without quads.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void ExpandScales<TFormat>(byte* unit, int blocks, byte* panel)
-        where TFormat : struct, IPackedCodes
-    {
-        int blocksPerUnit = TFormat.UnitLength / Activations.BlockLength;
-        for (int first = 0; first < blocks; first += blocksPerUnit, unit += TFormat.UnitBytes)
-        {
-            Lanes512 unitScale = TFormat.UnitScale<Lanes512>(unit);
-            Lanes512 unitOffset = TFormat.UnitOffset<Lanes512>(unit);
-            for (int block = 0; block < blocksPerUnit; block++)
-            {
-                Lanes512.Store(TFormat.Scale(unitScale, unit, block, 0), panel);
-                panel += Unpack.QuadBytes;
-                if (!TFormat.HasOffset) continue;
-                Lanes512.Store(TFormat.Offset(unitOffset, unit, block), panel);
-                panel += Unpack.QuadBytes;
-            }
-        }
     }
 
     /// <summary>

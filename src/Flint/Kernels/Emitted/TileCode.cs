@@ -6,26 +6,22 @@ namespace Flint.Kernels;
 
 /// <summary>
 /// What the code of a tile depends on: groups of 16 rows × tokens, the traits of a format (<see cref="IPackedCodes"/>), and whether it
-/// asks ahead for other weights while it computes. A tile of one group may read its codes where they are packed, and asks ahead for these.
+/// asks ahead for other weights while it computes.
 /// </summary>
-internal readonly record struct TileShape(int Groups, int Tokens, int ScalesPerBlock, int Bias, bool HasOffset, bool Asks, InPlaceCodes? InPlace = null)
+internal readonly record struct TileShape(int Groups, int Tokens, int ScalesPerBlock, int Bias, bool HasOffset, bool Asks)
 {
     /// <summary>
     /// Bytes of a block in the panel a tile reads: quads [8][group][64 bytes], then scales [half][group][16 floats], then offsets
-    /// [group][16 floats] where the format has them. Without the quads where these are read in place.
+    /// [group][16 floats] where the format has them.
     /// </summary>
-    public int BlockBytes => ((InPlace is null ? Unpack.Quads : 0) + ScalesPerBlock + (HasOffset ? 1 : 0)) * Groups * Unpack.QuadBytes;
+    public int BlockBytes => (Unpack.Quads + ScalesPerBlock + (HasOffset ? 1 : 0)) * Groups * Unpack.QuadBytes;
 
-    public int ScalesAt => InPlace is null ? Unpack.BlockCodes * Groups : 0;
+    public int ScalesAt => Unpack.BlockCodes * Groups;
 
     public int OffsetsAt => ScalesAt + ScalesPerBlock * Groups * Unpack.QuadBytes;
 
     public static TileShape Of<TFormat>(int groups, int tokens, bool asks)
         where TFormat : struct, IPackedCodes => new(groups, tokens, TFormat.ScalesPerBlock, TFormat.Bias, TFormat.HasOffset, asks);
-
-    /// <summary>A tile that reads the format's codes in place; null where it cannot.</summary>
-    public static TileShape? OfInPlace<TFormat>(int tokens)
-        where TFormat : struct, IPackedCodes => TFormat.InPlace is { } codes ? new(1, tokens, TFormat.ScalesPerBlock, TFormat.Bias, TFormat.HasOffset, false, codes with { At = 0 }) : null;
 }
 
 /// <summary>The one argument of a tile.</summary>
@@ -33,7 +29,7 @@ internal readonly record struct TileShape(int Groups, int Tokens, int ScalesPerB
 internal unsafe struct TileArguments
 {
     public const int PanelAt = 0, CodesAt = 8, ScalesAt = 16, ScaleStrideAt = 24, BlocksAt = 32;
-    public const int StartAt = 40, StartStrideAt = 48, SumsAt = 56, SumStrideAt = 64, AheadAt = 72, AheadStepAt = 80, NibbleMaskAt = 88;
+    public const int StartAt = 40, StartStrideAt = 48, SumsAt = 56, SumStrideAt = 64, AheadAt = 72, AheadStepAt = 80;
 
     /// <summary>The weights of a chunk, block by block (<see cref="TileShape.BlockBytes"/>).</summary>
     [FieldOffset(PanelAt)]
@@ -70,17 +66,13 @@ internal unsafe struct TileArguments
     [FieldOffset(SumStrideAt)]
     public long SumStride;
 
-    /// <summary>Weights that a tile which asks ahead asks for; the codes of one that reads them in place.</summary>
+    /// <summary>Weights that a tile which asks ahead asks for.</summary>
     [FieldOffset(AheadAt)]
     public byte* Ahead;
 
     /// <summary>Bytes of these from one block to the next, at most <see cref="TileCode.AheadBytes"/>.</summary>
     [FieldOffset(AheadStepAt)]
     public long AheadStep;
-
-    /// <summary>What parts two nibbles, for a tile that reads codes in place.</summary>
-    [FieldOffset(NibbleMaskAt)]
-    public int NibbleMask;
 }
 
 /// <summary>
@@ -102,12 +94,7 @@ internal sealed class TileCode
     public const int AheadBytes = (Unpack.Quads + 1) * CacheLineBytes;
 
     private const int CacheLineBytes = 64;
-    private const int NibbleBits = 4;
-
-    /// <summary>How far ahead codes that are read in place are asked for, in bytes.</summary>
-    private const int InPlaceAhead = 4096;
-
-    private const GeneralRegister Arguments = Rdi, Panel = Rsi, Codes = Rdx, Scales = Rcx, Sums = Rax, Blocks = Rax, Ahead = Rbx, Packed = Rbx;
+    private const GeneralRegister Arguments = Rdi, Panel = Rsi, Codes = Rdx, Scales = Rcx, Sums = Rax, Blocks = Rax, Ahead = Rbx;
     private const GeneralRegister Stride1 = R8, Stride3 = R9, Stride5 = R10, Stride7 = R11;
     private const int VectorRegisters = 32;
     private const int Temporaries = 2;
@@ -140,7 +127,6 @@ internal sealed class TileCode
         to.Add(Codes, Activations.BlockLength);
         to.Add(Scales, BlockScale.Bytes);
         if (shape.Asks) to.Add(Ahead, new Address(Arguments, TileArguments.AheadStepAt));
-        if (shape.InPlace is { } codes) to.Add(Packed, codes.BlockBytes);
         to.Dec(Blocks);
         to.Jnz(loop);
         code.End();
@@ -155,13 +141,12 @@ internal sealed class TileCode
         if (_shape.Tokens > 3) _to.Lea(Stride3, new Address(Stride1, 0, Stride1, 2));
         if (_shape.Tokens > 5) _to.Lea(Stride5, new Address(Stride1, 0, Stride1, 4));
         if (_shape.Tokens > 7) _to.Lea(Stride7, new Address(Stride3, 0, Stride1, 4));
-        if (NeedsAhead)
+        if (_shape.Asks)
         {
             _to.Push(Ahead);
             _to.Mov(Ahead, new Address(Arguments, TileArguments.AheadAt));
         }
 
-        if (_shape.InPlace is { AreNibbles: true }) _to.Vpbroadcastd(Mask, new Address(Arguments, TileArguments.NibbleMaskAt));
         ForEachSum(TileArguments.StartAt, TileArguments.StartStrideAt, _to.Load);
         _to.Mov(Blocks, new Address(Arguments, TileArguments.BlocksAt));
     }
@@ -169,7 +154,7 @@ internal sealed class TileCode
     private void End()
     {
         ForEachSum(TileArguments.SumsAt, TileArguments.SumStrideAt, (sum, address) => _to.Store(address, sum));
-        if (NeedsAhead) _to.Pop(Ahead);
+        if (_shape.Asks) _to.Pop(Ahead);
         _to.Vzeroupper();
         _to.Ret();
     }
@@ -190,8 +175,7 @@ internal sealed class TileCode
         for (int half = 0; half < _shape.ScalesPerBlock; half++)
         {
             for (int token = 0; token < _shape.Tokens; token++) StartProducts(token, half);
-            if (_shape.InPlace is { } codes) AddInPlace(codes);
-            else for (int quad = half * quads; quad < (half + 1) * quads; quad++) AddQuad(quad);
+            for (int quad = half * quads; quad < (half + 1) * quads; quad++) AddQuad(quad);
             AddToSums(half);
         }
 
@@ -242,26 +226,6 @@ internal sealed class TileCode
         }
     }
 
-    /// <summary>All quads of a block, one scale for all of them.</summary>
-    private void AddInPlace(InPlaceCodes codes)
-    {
-        int lines = codes.AreNibbles ? Unpack.Quads / 2 : Unpack.Quads;
-        for (int line = 0; line < lines; line++)
-        {
-            _to.Prefetch(new Address(Packed, line * CacheLineBytes + InPlaceAhead));
-            _to.Load(Weights(0), new Address(Packed, line * VectorBytes));
-            if (codes.AreNibbles)
-            {
-                _to.Vpsrld(High, Weights(0), NibbleBits);
-                _to.Vpandd(Weights(0), Weights(0), Mask);
-                _to.Vpandd(High, High, Mask);
-            }
-
-            for (int token = 0; token < _shape.Tokens; token++) _to.Vpdpbusd(Product(0, token), Weights(0), QuadOf(token, line));
-            for (int token = 0; codes.AreNibbles && token < _shape.Tokens; token++) _to.Vpdpbusd(Product(0, token), High, QuadOf(token, line + lines));
-        }
-    }
-
     private void AddToSums(int half)
     {
         for (int group = 0; group < _shape.Groups; group++)
@@ -286,13 +250,6 @@ internal sealed class TileCode
             for (int group = 0; group < _shape.Groups; group++) _to.Vfmadd231ps(Sum(group, token), Weights(group), ScaleOf(token, BlockScale.ScaledSumAt));
         }
     }
-
-    private bool NeedsAhead => _shape.Asks || _shape.InPlace is not null;
-
-    /// <summary>The quads of the high nibbles, and what parts them from the low ones: behind the temporaries.</summary>
-    private int High => 2 * _outputs + _shape.Groups + Temporaries;
-
-    private int Mask => High + 1;
 
     private int Sum(int group, int token) => token * _shape.Groups + group;
 

@@ -12,7 +12,7 @@ internal sealed unsafe class TileSet : IDisposable
     private static readonly (TileSet? Tiles, string? Refusal) Emitted = EmitForThisMachine();
 
     private readonly ExecutableMemory _memory;
-    private readonly Dictionary<WeightType, nint[]> _entries; // [asks][group][MaxTokens], then [MaxTokens] of those that read codes in place
+    private readonly Dictionary<WeightType, nint[]> _entries; // [asks][group][MaxTokens]
 
     private TileSet(int groups, int tokens, ExecutableMemory memory, Dictionary<WeightType, nint[]> entries)
     {
@@ -65,15 +65,12 @@ internal sealed unsafe class TileSet : IDisposable
         void Add<TFormat>()
             where TFormat : struct, IPackedCodes
         {
-            int panels = groups * TileCode.MaxTokens;
-            var tiles = new nint[2 * panels + TileCode.MaxTokens];
+            var tiles = new nint[2 * groups * TileCode.MaxTokens];
             for (int i = 0; i < tiles.Length; i++)
             {
                 int group = i / TileCode.MaxTokens % groups + 1, token = i % TileCode.MaxTokens + 1;
-                bool isInPlace = i >= 2 * panels;
-                if (!isInPlace && token > TokensOf(group, tokens)) continue;
-                TileShape? wanted = isInPlace ? TileShape.OfInPlace<TFormat>(token) : TileShape.Of<TFormat>(group, token, asks: i >= panels);
-                if (wanted is not { } shape) continue;
+                if (token > TokensOf(group, tokens)) continue;
+                var shape = TileShape.Of<TFormat>(group, token, asks: i >= tiles.Length / 2);
                 if (!starts.TryGetValue(shape, out int start)) // formats of the same traits share their tiles
                 {
                     code.Align(EntryAlignment);
@@ -97,13 +94,6 @@ internal sealed unsafe class TileSet : IDisposable
     /// <param name="asks">Those that ask ahead for weights.</param>
     public ReadOnlySpan<nint> Entries(WeightType type, int groups, bool asks) =>
         _entries[type].AsSpan(((asks ? Groups : 0) + groups - 1) * TileCode.MaxTokens, TokensOf(groups));
-
-    /// <summary>Entry points of the tiles of one group that read a format's codes in place: [tokens − 1]; empty where the format has none.</summary>
-    public ReadOnlySpan<nint> InPlaceEntries(WeightType type)
-    {
-        ReadOnlySpan<nint> entries = _entries[type].AsSpan(2 * Groups * TileCode.MaxTokens, TileCode.MaxTokens);
-        return entries[0] == 0 ? [] : entries;
-    }
 
     /// <summary>Unmaps the code.</summary>
     public void Dispose() => _memory.Dispose();

@@ -2,12 +2,6 @@ using Flint.Formats;
 
 namespace Flint.Kernels;
 
-/// <summary>Codes that a tile reads where they are packed.</summary>
-/// <param name="At">Bytes from the unit's start to the first block's codes.</param>
-/// <param name="BlockBytes">Bytes from one block's codes to the next's, within a unit, and from unit to unit where a unit is one block.</param>
-/// <param name="AreNibbles">Quads q and q + 4 share their bytes, q in the low nibbles; else all eight stand one after another.</param>
-internal readonly record struct InPlaceCodes(int At, int BlockBytes, bool AreNibbles);
-
 /// <summary>
 /// A block format laid out for the kernels: 16 rows side by side, so that lane i of a vector is row i. Codes stand in quads:
 /// four neighbouring columns of each row fill one 32-bit lane, a quad of 16 rows fills 64 bytes, a block of 32 columns is
@@ -32,9 +26,6 @@ internal unsafe interface IPackedCodes
 
     /// <summary>Scales per block of 32 columns: 1, or 2 where each 16 columns have their own.</summary>
     static abstract int ScalesPerBlock { get; }
-
-    /// <summary>Where a block's codes stand in a unit, for tiles that read them there; null where they need more than a mask and a shift.</summary>
-    static virtual InPlaceCodes? InPlace => null;
 
     /// <summary>Packs one unit from up to 16 rows of the file's blocks. Absent rows become zeros.</summary>
     /// <param name="source">The unit's first block in the first row.</param>

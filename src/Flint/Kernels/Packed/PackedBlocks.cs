@@ -21,8 +21,6 @@ internal readonly unsafe struct PackedQ8_0 : IPackedCodes
 
     public static int ScalesPerBlock => 1;
 
-    public static InPlaceCodes? InPlace => new InPlaceCodes(32, UnitBytes, AreNibbles: false);
-
     public static void Pack(byte* source, long rowBytes, int rows, byte* unit)
     {
         for (int r = 0; r < rows; r++, source += rowBytes)
@@ -74,8 +72,6 @@ internal readonly unsafe struct PackedQ4_0 : IPackedCodes
 
     public static int ScalesPerBlock => 1;
 
-    public static InPlaceCodes? InPlace => new InPlaceCodes(32, UnitBytes, AreNibbles: true);
-
     public static void Pack(byte* source, long rowBytes, int rows, byte* unit)
     {
         for (int r = 0; r < rows; r++, source += rowBytes)
@@ -122,8 +118,6 @@ internal readonly unsafe struct PackedQ4_1 : IPackedCodes
     public static bool HasOffset => true;
 
     public static int ScalesPerBlock => 1;
-
-    public static InPlaceCodes? InPlace => new InPlaceCodes(64, UnitBytes, AreNibbles: true);
 
     public static void Pack(byte* source, long rowBytes, int rows, byte* unit)
     {

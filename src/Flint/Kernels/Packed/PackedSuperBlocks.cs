@@ -25,8 +25,6 @@ internal readonly unsafe struct PackedQ4_K : IPackedCodes
 
     public static int ScalesPerBlock => 1;
 
-    public static InPlaceCodes? InPlace => new InPlaceCodes(96, BlockBytes, AreNibbles: true);
-
     public static void Pack(byte* source, long rowBytes, int rows, byte* unit)
     {
         for (int r = 0; r < rows; r++, source += rowBytes)
