@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using Flint.App.Serving;
+using Flint.Kernels;
 using Flint.Models;
 
 namespace Flint.App.Cli;
@@ -23,11 +24,12 @@ internal static class Bench
     private static readonly Option<int> Training = Verb.Range(new Option<int>("--train") { Description = "Tokens of an example of the training test; 0 leaves it out.", HelpName = "N" }, 0, 1 << 16);
     private static readonly Option<int> Repetitions = Verb.Range(new Option<int>("--repetitions", "-r") { Description = "Timed repetitions of each test.", DefaultValueFactory = _ => 5, HelpName = "N" }, 1, 10_000);
     private static readonly Option<int> Threads = Verb.Threads();
+    private static readonly Option<KvFormat?> KvFormat = Verb.KvFormat();
     private static readonly Option<bool> Json = new("--json") { Description = "Print one JSON object with the median tokens per second of each test." };
 
     internal static Command Create()
     {
-        var command = new Command("bench", "Measure prompt and decode speed in tokens per second, in llama-bench's protocol.") { ModelArgument, Prompt, Decode, Depth, Sequences, Training, Repetitions, Threads, Json };
+        var command = new Command("bench", "Measure prompt and decode speed in tokens per second, in llama-bench's protocol.") { ModelArgument, Prompt, Decode, Depth, Sequences, Training, Repetitions, Threads, KvFormat, Json };
         command.SetAction((parsed, cancel) =>
         {
             Measure(ModelLocator.Find(parsed.GetValue(ModelArgument)), parsed, cancel);
@@ -54,7 +56,7 @@ internal static class Bench
         int prompt = parsed.GetValue(Prompt), decode = parsed.GetValue(Decode), depth = parsed.GetValue(Depth), sequences = parsed.GetValue(Sequences);
         int train = parsed.GetValue(Training), repetitions = parsed.GetValue(Repetitions), threads = parsed.GetValue(Threads);
         if (prompt == 0 && decode == 0 && train == 0) throw FlintException.Caller("nothing_to_measure", "all tests are left out; give -p, -n or --train a number of tokens");
-        using var test = new SpeedTest(path, Math.Max(Math.Max(prompt, depth + decode), 1), sequences, decode, threads);
+        using var test = new SpeedTest(path, Math.Max(Math.Max(prompt, depth + decode), 1), sequences, decode, threads, parsed.GetValue(KvFormat));
         var results = new List<Result>();
         // A prompt is warmed up whole, as its buffers are touched by it.
         if (prompt > 0) Time($"pp{prompt}", prompt, () => test.Prompt(prompt, cancel), () => test.Prompt(prompt, cancel));

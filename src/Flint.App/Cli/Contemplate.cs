@@ -5,6 +5,7 @@ using Flint.Contemplate;
 using Flint.Dialects;
 using Flint.Engine;
 using Spectre.Console;
+using Flint.Kernels;
 
 namespace Flint.App.Cli;
 
@@ -26,12 +27,13 @@ internal static class Contemplate
     private static readonly Option<string?> ReplayFile = new("--replay") { Description = "Run a tree printed by --json again and compare it, bit for bit.", HelpName = "FILE" };
     private static readonly Option<int> Context = Verb.Range(new Option<int>("--ctx") { Description = "The longest prompt and answer in tokens (default: the model's own).", HelpName = "TOKENS" }, 0, 1 << 24);
     private static readonly Option<int> Threads = Verb.Threads();
+    private static readonly Option<KvFormat?> KvFormat = Verb.KvFormat();
     private static readonly ContemplationFlags Flags = new();
 
     internal static Command Create()
     {
         var command = new Command("contemplate", "Have several agents think about a question side by side, and agree on an answer.")
-            { Question, Model, SystemText, Effort, Perspective, Adapter, Check, Tests, CheckSeconds, Seed, Deadline, Json, ReplayFile, Context, Threads };
+            { Question, Model, SystemText, Effort, Perspective, Adapter, Check, Tests, CheckSeconds, Seed, Deadline, Json, ReplayFile, Context, Threads, KvFormat };
         Flags.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -49,7 +51,7 @@ internal static class Contemplate
         Func<Draft, CancellationToken, Task<bool>>? check = ReadCheck(parsed);
         using ServedModel model = ServedModel.Load(ModelLocator.Find(parsed.GetValue(Model)), null, new ServingOptions
         {
-            Parallel = ContemplationOptions.MaxAgents, Waiting = ContemplationOptions.MaxAgents, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads),
+            Parallel = ContemplationOptions.MaxAgents, Waiting = ContemplationOptions.MaxAgents, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads), KvFormat = parsed.GetValue(KvFormat),
             Adapters = [.. (parsed.GetValue(Adapter) ?? []).Select((path, i) => new AdapterSource($"adapter-{i + 1}", path))],
         });
         var setup = new Setup(new AgentVariety(parsed.GetValue(Perspective) ?? [], [.. model.Variants.Skip(1)]), options, check);

@@ -3,6 +3,7 @@ using Flint.App.Eval;
 using Flint.App.Nano;
 using Flint.App.Serving;
 using Flint.Contemplate;
+using Flint.Kernels;
 
 namespace Flint.App.Cli;
 
@@ -27,6 +28,7 @@ internal static class Eval
     private static readonly Option<int> Wrong = Verb.Range(new Option<int>("--wrong") { Description = "Show this many wrong answers of each task.", HelpName = "N" }, 0, MaxWrong);
     private static readonly Option<int> Parallel = Verb.Range(new Option<int>("--parallel") { Description = "Sequences computed at once, and items answered at once.", DefaultValueFactory = _ => 32, HelpName = "N" }, 1, MaxParallel);
     private static readonly Option<int> Threads = Verb.Threads();
+    private static readonly Option<KvFormat?> KvFormat = Verb.KvFormat();
     private static readonly Option<EvaluationMode> Mode = new("--mode") { Description = "One answer of the likeliest tokens; the majority of --agents samples; or a contemplation.", DefaultValueFactory = _ => EvaluationMode.Greedy };
     private static readonly Option<string?> CalibrationFileOption = new("--calibration") { Description = "What agreement means for this model (default: the file beside it, if there is one).", HelpName = "FILE" };
     private static readonly Option<string?> Fit = new("--fit") { Description = "Fit a calibration to these items and write it to this file.", HelpName = "FILE" };
@@ -38,7 +40,7 @@ internal static class Eval
     private static Command CreateNano()
     {
         var command = new Command("nano", "Have a model answer held-out items of flint-nano's world.")
-            { Model, Task, Items, Seed, Needle, StrengthOption, Json, Card, Curve, Traces, Wrong, Parallel, Threads, Mode, CalibrationFileOption, Fit };
+            { Model, Task, Items, Seed, Needle, StrengthOption, Json, Card, Curve, Traces, Wrong, Parallel, Threads, KvFormat, Mode, CalibrationFileOption, Fit };
         Flags.AddTo(command);
         command.SetAction(RunAsync);
         return command;
@@ -54,6 +56,7 @@ internal static class Eval
             Parallel = options.Parallel,
             Waiting = together ? options.Parallel * ContemplationOptions.MaxAgents : new ServingOptions().Waiting,
             Threads = parsed.GetValue(Threads),
+            KvFormat = parsed.GetValue(KvFormat),
         });
         if (!ChatSession.CanChat(served))
             throw FlintException.Caller("no_template", $"{served.Name} has no chat template, so it cannot be asked");

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.CommandLine;
 using System.Text.Json;
 using Flint.App.Serving;
+using Flint.Kernels;
 using Flint.Models;
 
 namespace Flint.App.Cli;
@@ -86,6 +87,7 @@ internal static class Oracle
         using var model = Model.Load(path, new ModelOptions
         {
             Threads = threads,
+            KvFormat = KvFormat.F32, // as the reference has them
             ContextLength = reference.Tokens.Length,
             MaxBatchRows = Math.Max(1, reference.Prefill),
             MaxSequences = 1,

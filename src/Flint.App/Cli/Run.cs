@@ -5,6 +5,7 @@ using System.Text;
 using Flint.App.Serving;
 using Flint.Dialects;
 using Flint.Engine;
+using Flint.Kernels;
 
 namespace Flint.App.Cli;
 
@@ -32,11 +33,12 @@ internal static class Run
     private static readonly Option<string?> Grammar = new("--grammar") { Description = "Hold answers to the grammar in this file, in llama.cpp's language GBNF.", HelpName = "FILE" };
     private static readonly Option<int> Context = Verb.Range(new Option<int>("--ctx") { Description = "The longest conversation in tokens (default: the model's own).", HelpName = "TOKENS" }, 0, 1 << 24);
     private static readonly Option<int> Threads = Verb.Threads();
+    private static readonly Option<KvFormat?> KvFormat = Verb.KvFormat();
 
     internal static Command Create()
     {
         var command = new Command(Name, $"Chat with a model in the terminal ({Commands}). Prompts come line by line from standard input when it is not a terminal.")
-            { ModelArgument, Adapter, Prompt, SystemText, Raw, Mode, Effort, Temperature, TopP, TopK, Seed, MaxTokens, JsonSchema, Grammar, Context, Threads };
+            { ModelArgument, Adapter, Prompt, SystemText, Raw, Mode, Effort, Temperature, TopP, TopK, Seed, MaxTokens, JsonSchema, Grammar, Context, Threads, KvFormat };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -47,7 +49,7 @@ internal static class Run
             ModelLocator.Find(parsed.GetValue(ModelArgument)), null,
             new ServingOptions
             {
-                Parallel = 1, Waiting = 1, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads),
+                Parallel = 1, Waiting = 1, ContextLength = parsed.GetValue(Context), Threads = parsed.GetValue(Threads), KvFormat = parsed.GetValue(KvFormat),
                 Adapters = parsed.GetValue(Adapter) is { } adapter ? [new AdapterSource("adapter", adapter)] : [],
             });
         string? once = parsed.GetValue(Prompt);

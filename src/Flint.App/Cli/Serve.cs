@@ -10,6 +10,7 @@ using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
 using Flint.App.Upstreams;
+using Flint.Kernels;
 
 namespace Flint.App.Cli;
 
@@ -27,6 +28,7 @@ internal static class Serve
     private static readonly Option<int> Parallel = new("--parallel") { HelpName = "N", DefaultValueFactory = _ => 32, Description = "Sequences computed at once, per model; further ones wait." };
     private static readonly Option<int> Waiting = new("--waiting") { HelpName = "N", DefaultValueFactory = _ => 256, Description = "Sequences that may wait, per model; one more is refused with 429." };
     private static readonly Option<int> Context = new("--ctx") { HelpName = "TOKENS", Description = "Longest prompt and answer together (default: the model's own)." };
+    private static readonly Option<KvFormat?> KvFormat = Verb.KvFormat();
     private static readonly Option<int> Threads = new("--threads") { HelpName = "N", Description = "Threads that compute (default: one per core)." };
     private static readonly Option<bool> NoAuth = new("--no-auth") { Description = "Ask for no key. Only on a loopback address." };
     private static readonly Option<int> Drain = new("--drain") { HelpName = "SECONDS", DefaultValueFactory = _ => 30, Description = "How long running requests may go on after Ctrl+C or SIGTERM." };
@@ -41,7 +43,7 @@ internal static class Serve
     /// <summary>The verb.</summary>
     public static Command Create()
     {
-        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, Threads, NoAuth, Drain, TlsCertificate, TlsKey, Log, Profile, ConfigFile, Data, DataOption.Address };
+        var command = new Command(Name, "Serve models over the OpenAI API.") { Files, Host, Port, Alias, Adapter, Parallel, Waiting, Context, KvFormat, Threads, NoAuth, Drain, TlsCertificate, TlsKey, Log, Profile, ConfigFile, Data, DataOption.Address };
         command.SetAction((parsed, _) => RunAsync(parsed));
         return command;
     }
@@ -177,7 +179,7 @@ internal static class Serve
         string?[] files = parsed.GetValue(Files) is { Length: > 0 } named ? named : (string?[])[null];
         if (files[0] is null && config.Models.Count + config.Upstreams.Count > 0)
         {
-            if (Array.Find((Option[])[Alias, Adapter, Parallel, Waiting, Context, Threads], option => IsGiven(parsed, option)) is { } extra)
+            if (Array.Find((Option[])[Alias, Adapter, Parallel, Waiting, Context, KvFormat, Threads], option => IsGiven(parsed, option)) is { } extra)
                 throw FlintException.Caller("conflicting_options", $"{extra.Name} is for models that the command line names; those of the configuration say it there.");
             return config.Models;
         }
@@ -190,6 +192,7 @@ internal static class Serve
             Parallel = parsed.GetValue(Parallel),
             Waiting = parsed.GetValue(Waiting),
             ContextLength = parsed.GetValue(Context),
+            KvFormat = parsed.GetValue(KvFormat),
             Threads = parsed.GetValue(Threads),
         };
         List<(string? Model, AdapterSource Source)> adapters = [.. (parsed.GetValue(Adapter) ?? []).Select(text => ReadAdapter(text, files.Length))];

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Flint.Kernels;
 using Flint.Models;
 
 namespace Flint.App.Cli;
@@ -20,11 +21,13 @@ internal sealed class SpeedTest : IDisposable
     /// <param name="sequences">The most sequences that decode side by side.</param>
     /// <param name="own">The most tokens that each of these has for itself.</param>
     /// <param name="threads">Threads; 0 for one per core.</param>
-    public SpeedTest(string path, int longest, int sequences, int own, int threads)
+    /// <param name="kvFormat">How keys and values are kept; null as usual.</param>
+    public SpeedTest(string path, int longest, int sequences, int own, int threads, KvFormat? kvFormat)
     {
         Model = Model.Load(path, new ModelOptions
         {
             Threads = threads,
+            KvFormat = kvFormat,
             ContextLength = longest,
             MaxBatchRows = Math.Max(sequences, Math.Min(BatchRows, longest)),
             MaxSequences = sequences,

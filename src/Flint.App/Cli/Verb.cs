@@ -1,6 +1,7 @@
 using System.CommandLine;
-using Flint.Formats;
 using Flint.App.Serving;
+using Flint.Formats;
+using Flint.Kernels;
 
 namespace Flint.App.Cli;
 
@@ -51,6 +52,17 @@ internal static class Verb
         Description = "Threads that compute; 0 takes one per core.",
         HelpName = "N",
     }, 0, 1024);
+
+    internal static Option<KvFormat?> KvFormat()
+    {
+        var option = new Option<KvFormat?>("--kv-format")
+        {
+            Description = "How keys and values are kept: f32, f16, or q8 (8-bit). Usually f16; f32 where a whole context is small.",
+            HelpName = "FORMAT",
+        };
+        option.AcceptOnlyFromAmong([.. Enum.GetNames<KvFormat>().Select(name => name.ToLowerInvariant())]);
+        return option;
+    }
 
     internal static Option<int?> Range(Option<int?> option, int least, int most)
     {

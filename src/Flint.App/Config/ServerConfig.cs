@@ -5,6 +5,7 @@ using Flint.App.Operations;
 using Flint.App.Policy;
 using Flint.App.Serving;
 using Flint.App.Upstreams;
+using Flint.Kernels;
 
 namespace Flint.App.Config;
 
@@ -260,6 +261,7 @@ internal sealed record ServerConfig
                 Parallel = section.Integer("parallel", defaults.Parallel, 1, 1 << 16),
                 Waiting = section.Integer("waiting", defaults.Waiting, 0, 1 << 20),
                 ContextLength = section.Integer("context", defaults.ContextLength, 0, 1 << 28),
+                KvFormat = section.Choice("kv_format", "f32", "f16", "q8") is { } format ? Enum.Parse<KvFormat>(format, ignoreCase: true) : null,
                 Threads = section.Integer("threads", defaults.Threads, 0, 1024),
                 Adapters = adapters,
             }));

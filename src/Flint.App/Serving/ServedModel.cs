@@ -37,7 +37,7 @@ public sealed partial class ServedModel : IDisposable
         Created = File.GetLastWriteTimeUtc(file.Path);
         Fingerprint = MakeFingerprint(file);
         Calibration = CalibrationFile.Beside(file.Path);
-        Description = $"{model.Config.Architecture}, {file.FileBytes / (1024.0 * 1024):F0} MiB, context {model.Config.ContextLength}, {model.Threads} threads, {Model.InstructionSets}{(model.HasPackedCopy ? ", packed copy" : "")}";
+        Description = $"{model.Config.Architecture}, {file.FileBytes / (1024.0 * 1024):F0} MiB, context {model.Config.ContextLength} in {model.Config.KvFormat}, {model.Threads} threads, {Model.InstructionSets}{(model.HasPackedCopy ? ", packed copy" : "")}";
         if (model.PackedCopyFault is { } fault) Description += $"; packed copy passed over: {fault}";
         Variants = [new ModelVariant(this), .. LoadAdapters(options.Adapters)];
         Engine = new Engine.Engine(model, Tokenizer, new EngineOptions { MaxRunning = options.Parallel, MaxWaiting = options.Waiting });
@@ -120,6 +120,7 @@ public sealed partial class ServedModel : IDisposable
             {
                 Threads = options.Threads,
                 ContextLength = options.ContextLength,
+                KvFormat = options.KvFormat,
                 MaxSequences = options.Parallel,
                 MaxLogitRows = Math.Max(options.Parallel, new ModelOptions().MaxLogitRows),
                 MaxBatchRows = Math.Max(options.Parallel, new ModelOptions().MaxBatchRows),

@@ -1,3 +1,5 @@
+using Flint.Kernels;
+
 namespace Flint.App.Serving;
 
 /// <summary>The sizes a model is served with.</summary>
@@ -11,6 +13,9 @@ public sealed record ServingOptions
 
     /// <summary>Longest prompt and answer together, in tokens; 0 for the model's own.</summary>
     public int ContextLength { get; init; }
+
+    /// <summary>How keys and values are kept; null for f16, or f32 where a whole context is small.</summary>
+    public KvFormat? KvFormat { get; init; }
 
     /// <summary>Threads that compute; 0 for one per core.</summary>
     public int Threads { get; init; }

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 
 namespace Flint.Kernels;
 
@@ -23,13 +22,16 @@ internal unsafe struct AttentionItem
     /// <summary>Numbers from one sequence's pages to the next's.</summary>
     public int PagesPerSequence;
 
-    /// <summary>Keys of this layer and head in page 0 of the pool: [dim][32].</summary>
-    public float* Keys;
+    /// <summary>How keys and values are kept.</summary>
+    public KvFormat Format;
 
-    /// <summary>Values likewise: [32][dim].</summary>
-    public float* Values;
+    /// <summary>Keys of this layer and head in page 0 of the pool, as <see cref="KvPages"/> has them.</summary>
+    public byte* Keys;
 
-    /// <summary>Floats from one page of the pool to the next.</summary>
+    /// <summary>Values likewise.</summary>
+    public byte* Values;
+
+    /// <summary>Bytes from one page of the pool to the next.</summary>
     public long PageStride;
 
     /// <summary>The group's first head in row 0 of the batch. Outputs stand likewise.</summary>
@@ -62,17 +64,24 @@ internal unsafe struct AttentionItem
 /// Causal attention over pages of 32 tokens, softmax and sum in one pass. A query meets the pages in order: a page's scores (each
 /// one chain of fused multiply-adds over the dimensions), their maximum, their exponentials, then the values token by token. A page
 /// border is a fixed position, so a query's bits depend on its keys alone, however its batch, its chunk or its threads are cut. All
-/// queries of an item meet a page before the next: one that sequences share comes from memory once.
+/// queries of an item meet a page before the next: one that sequences share comes from memory once, and is widened once.
 /// </summary>
 internal static unsafe class Attention
 {
-    public const int PageTokens = 32;
+    public const int PageTokens = KvPages.Tokens;
 
     /// <summary>The most queries one item may hold.</summary>
     public const int MaxQueries = 64;
 
     private const int Together = 4;
-    private const int CacheLineFloats = 16;
+
+    /// <summary>A page as it is computed with: keys [dim][32], values [32][dim].</summary>
+    private struct Page
+    {
+        public int Slot;
+        public float* Keys;
+        public float* Values;
+    }
 
     private struct Query
     {
@@ -82,8 +91,8 @@ internal static unsafe class Attention
     }
 
     /// <summary>Bytes of scratch a thread needs.</summary>
-    public static long ScratchBytes(int valueLength) =>
-        (MaxQueries * (Padded(valueLength) + 2L) + Together * PageTokens) * sizeof(float);
+    public static long ScratchBytes(int headLength, int valueLength) =>
+        (MaxQueries * (Padded(valueLength) + 2L) + (Together + headLength + valueLength) * (long)PageTokens) * sizeof(float);
 
     /// <summary>Rows that one item takes, for a group of so many heads.</summary>
     public static int RowsPerItem(int group) => Math.Max(1, Math.Min(16, MaxQueries / group));
@@ -101,19 +110,14 @@ internal static unsafe class Attention
         float* maxima = sums + MaxQueries * padded;
         float* totals = maxima + MaxQueries;
         float* scores = totals + MaxQueries;
+        float* widened = scores + Together * PageTokens;
         new Span<float>(sums, queries * padded).Clear();
         new Span<float>(maxima, queries).Fill(float.NegativeInfinity);
         new Span<float>(totals, queries).Clear();
 
         for (int page = firstPage; page <= lastPage; page++)
         {
-            if (page < list[0].Position / PageTokens)
-            {
-                long next = list[0].Pages[page + 1] * item.PageStride;
-                Ask(item.Keys + next, item.HeadLength * PageTokens);
-                Ask(item.Values + next, item.ValueLength * PageTokens);
-            }
-
+            Page open = new() { Slot = -1 };
             int query = 0;
             while (query < queries)
             {
@@ -122,12 +126,18 @@ internal static unsafe class Attention
                 if (from < to)
                 {
                     int slot = list[query].Pages[page];
+                    if (open.Slot != slot)
+                    {
+                        int next = page < list[query].Position / PageTokens ? list[query].Pages[page + 1] : slot;
+                        open = Open<TLanes>(item, slot, next, widened);
+                    }
+
                     while (count < Together && query + count < queries && Sees(item, list + query + count, page, from, to, slot)) count++;
-                    if (count == Together) Page4<TLanes>(item, slot, list + query, from, to, sums + query * padded, maxima + query, totals + query, scores);
+                    if (count == Together) Page4<TLanes>(item, open, list + query, from, to, sums + query * padded, maxima + query, totals + query, scores);
                     else
                     {
                         for (int i = query; i < query + count; i++)
-                            Page1<TLanes>(item, slot, list[i].Values, from, to, sums + i * padded, maxima + i, totals + i, scores);
+                            Page1<TLanes>(item, open, list[i].Values, from, to, sums + i * padded, maxima + i, totals + i, scores);
                     }
                 }
 
@@ -150,11 +160,27 @@ internal static unsafe class Attention
 
     private static int Start(in AttentionItem item, int position) => item.Window == 0 ? 0 : Math.Max(0, position + 1 - item.Window);
 
-    /// <summary>Asks for floats that are needed soon. Pages lie anywhere, which no prefetcher foresees.</summary>
-    private static void Ask(float* from, int count)
+    /// <summary>A page's keys and values in float32: where they stand, or widened into the scratch. The page that comes next is asked for.</summary>
+    private static Page Open<TLanes>(in AttentionItem item, int slot, int next, float* scratch)
+        where TLanes : struct, ILanes<TLanes>
     {
-        if (!Sse.IsSupported) return;
-        for (float* end = from + count; from < end; from += CacheLineFloats) Sse.Prefetch1(from);
+        byte* keys = item.Keys + slot * item.PageStride, values = item.Values + slot * item.PageStride;
+        byte* nextKeys = item.Keys + next * item.PageStride, nextValues = item.Values + next * item.PageStride;
+        if (item.Format == KvFormat.F32)
+        {
+            if (next != slot)
+            {
+                KvPages.Ask(nextKeys, KvPages.Bytes(item.Format, item.HeadLength));
+                KvPages.Ask(nextValues, KvPages.Bytes(item.Format, item.ValueLength));
+            }
+
+            return new Page { Slot = slot, Keys = (float*)keys, Values = (float*)values };
+        }
+
+        float* wideValues = scratch + item.HeadLength * PageTokens;
+        KvPages.WidenKeys<TLanes>(item.Format, keys, nextKeys, item.HeadLength, scratch);
+        KvPages.WidenValues<TLanes>(item.Format, values, nextValues, item.ValueLength, wideValues);
+        return new Page { Slot = slot, Keys = scratch, Values = wideValues };
     }
 
     /// <summary>The item's queries, row by row, and the pages they see.</summary>
@@ -196,10 +222,10 @@ internal static unsafe class Attention
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Page1<TLanes>(in AttentionItem item, int slot, float* q, int from, int to, float* sum, float* maximum, float* total, float* scores)
+    private static void Page1<TLanes>(in AttentionItem item, in Page page, float* q, int from, int to, float* sum, float* maximum, float* total, float* scores)
         where TLanes : struct, ILanes<TLanes>
     {
-        float* keys = item.Keys + slot * item.PageStride;
+        float* keys = page.Keys;
         TLanes low = TLanes.Zero, high = TLanes.Zero;
         for (int d = 0; d < item.HeadLength; d++, keys += PageTokens)
         {
@@ -211,7 +237,7 @@ internal static unsafe class Attention
         TLanes.Store(low, scores);
         TLanes.Store(high, scores + 16);
         float rescale = Weigh<TLanes>(item, scores, from, to, maximum, total);
-        float* values = item.Values + slot * item.PageStride;
+        float* values = page.Values;
         TLanes factor = TLanes.Broadcast(rescale);
         for (int d = 0; d < item.ValueLength; d += 16)
         {
@@ -233,13 +259,13 @@ internal static unsafe class Attention
 
     /// <summary>As four <see cref="Page1"/>, reading keys and values once.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Page4<TLanes>(in AttentionItem item, int slot, Query* queries, int from, int to, float* sum, float* maxima, float* totals, float* scores)
+    private static void Page4<TLanes>(in AttentionItem item, in Page page, Query* queries, int from, int to, float* sum, float* maxima, float* totals, float* scores)
         where TLanes : struct, ILanes<TLanes>
     {
         float* q0 = queries[0].Values, q1 = queries[1].Values, q2 = queries[2].Values, q3 = queries[3].Values;
         for (int half = 0; half < PageTokens; half += 16)
         {
-            float* keys = item.Keys + slot * item.PageStride + half;
+            float* keys = page.Keys + half;
             TLanes s0 = TLanes.Zero, s1 = TLanes.Zero, s2 = TLanes.Zero, s3 = TLanes.Zero;
             for (int d = 0; d < item.HeadLength; d++, keys += PageTokens)
             {
@@ -258,7 +284,7 @@ internal static unsafe class Attention
 
         float* factors = stackalloc float[Together];
         for (int i = 0; i < Together; i++) factors[i] = Weigh<TLanes>(item, scores + i * PageTokens, from, to, maxima + i, totals + i);
-        float* values = item.Values + slot * item.PageStride;
+        float* values = page.Values;
         AddValues4<TLanes>(values, item.ValueLength, from, to, scores, factors, sum);
         if (item.ValueLength % 16 != 0) AddLastValues4<TLanes>(values, item.ValueLength, from, to, scores, factors, sum);
     }

@@ -12,6 +12,8 @@ internal unsafe struct Product
     public float* Output;
     public int OutputStride;
 
+    public readonly int Groups => (Rows + PackedMatrix.GroupRows - 1) / PackedMatrix.GroupRows;
+
     public Product(PackedMatrix matrix, float* output, int outputStride)
     {
         Type = matrix.Type;
@@ -23,7 +25,7 @@ internal unsafe struct Product
 }
 
 /// <summary>
-/// Several products that read the same activations, in one pass of the team: y = x·Wᵀ for each. Threads split groups of output
+/// Several products that read the same activations, in one pass of the team: y = x·Wᵀ for each. Threads share groups of output
 /// rows. The body is chosen once per job.
 /// </summary>
 internal unsafe struct GemmJob
@@ -40,6 +42,9 @@ internal unsafe struct GemmJob
     public byte* Scratch;
 
     public long ScratchStride;
+
+    /// <summary>The team's, set when the job is run.</summary>
+    public int* Taken;
 
     [InlineArray(MaxProducts)]
     public struct ProductList
@@ -60,6 +65,7 @@ internal static unsafe class Gemm
     /// <summary>Runs all products of a job.</summary>
     public static void Run(Team team, ref GemmJob job)
     {
+        job.Taken = team.Taken;
         fixed (GemmJob* pointer = &job) team.Run(&Part, pointer);
     }
 
@@ -67,12 +73,17 @@ internal static unsafe class Gemm
     {
         var job = (GemmJob*)work;
         byte* scratch = job->Scratch + part * job->ScratchStride;
-        for (int i = 0; i < job->Count; i++)
+        int* ends = stackalloc int[GemmJob.MaxProducts];
+        int all = 0;
+        for (int i = 0; i < job->Count; i++) ends[i] = all += Shares.PiecesOf(job->Products[i].Groups, parts);
+        var shares = new Shares(job->Taken, all, part, parts);
+        while (shares.Take(out int piece))
         {
+            int i = 0;
+            while (piece >= ends[i]) i++;
+            int before = i == 0 ? 0 : ends[i - 1];
             ref Product product = ref job->Products[i];
-            int groups = (product.Rows + PackedMatrix.GroupRows - 1) / PackedMatrix.GroupRows;
-            Team.Split(groups, 1, part, parts, out int from, out int to);
-            if (from == to) continue;
+            Shares.Piece(product.Groups, piece - before, ends[i] - before, out int from, out int to);
             Groups(product, job->Input, job->Floats, job->Codes, from, to, scratch);
         }
     }

@@ -25,6 +25,9 @@ internal unsafe interface ILanes<T>
     /// <summary>Sixteen unsigned 16-bit values, zero-extended.</summary>
     static abstract T LoadU16(ushort* p);
 
+    /// <summary>Sixteen signed 16-bit values, sign-extended.</summary>
+    static abstract T LoadI16(short* p);
+
     /// <summary>Sixteen unsigned bytes, zero-extended.</summary>
     static abstract T LoadU8(byte* p);
 

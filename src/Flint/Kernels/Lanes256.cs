@@ -34,6 +34,9 @@ internal readonly unsafe struct Lanes256(Vector256<int> lower, Vector256<int> up
     public static Lanes256 LoadU16(ushort* p) => new(Avx2.ConvertToVector256Int32(p), Avx2.ConvertToVector256Int32(p + 8));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 LoadI16(short* p) => new(Avx2.ConvertToVector256Int32(p), Avx2.ConvertToVector256Int32(p + 8));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 LoadU8(byte* p) => new(Avx2.ConvertToVector256Int32(p), Avx2.ConvertToVector256Int32(p + 8));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -30,6 +30,9 @@ internal readonly unsafe struct Lanes512(Vector512<int> value) : ILanes<Lanes512
     public static Lanes512 LoadU16(ushort* p) => new(Avx512F.ConvertToVector512Int32(Vector256.Load(p)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 LoadI16(short* p) => new(Avx512F.ConvertToVector512Int32(Vector256.Load(p)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 LoadU8(byte* p) => new(Avx512F.ConvertToVector512Int32(Vector128.Load(p)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -39,6 +39,13 @@ internal unsafe struct LanesScalar : ILanes<LanesScalar>
         return r;
     }
 
+    public static LanesScalar LoadI16(short* p)
+    {
+        LanesScalar r = default;
+        for (int i = 0; i < 16; i++) r[i] = p[i];
+        return r;
+    }
+
     public static LanesScalar LoadU8(byte* p)
     {
         LanesScalar r = default;

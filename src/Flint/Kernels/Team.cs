@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Flint.Memory;
 
 namespace Flint.Kernels;
 
@@ -12,9 +13,13 @@ internal sealed unsafe partial class Team : IDisposable
     private const int MaxThreads = 256;
     private const int MaskBytes = 128; // of the system's set of processors
 
+    /// <summary>Integers from one part's count of <see cref="Taken"/> to the next's: a cache line, and the one beside it.</summary>
+    public const int TakenStride = 32;
+
     private readonly Thread[] _threads;
     private readonly SemaphoreSlim[] _wake;
     private readonly PaddedInt[] _asleep;
+    private readonly NativeBuffer _taken;
     private delegate*<void*, int, int, void> _work;
     private void* _job;
     private volatile int _epoch;
@@ -32,6 +37,7 @@ internal sealed unsafe partial class Team : IDisposable
         _threads = new Thread[Count - 1];
         _wake = new SemaphoreSlim[Count - 1];
         _asleep = new PaddedInt[Count - 1];
+        _taken = NativeBuffer.Of<int>(Count * (long)TakenStride, zeroed: true);
         for (int i = 0; i < _threads.Length; i++)
         {
             int part = i + 1;
@@ -44,9 +50,13 @@ internal sealed unsafe partial class Team : IDisposable
     /// <summary>How many parts a job is split into.</summary>
     public int Count { get; }
 
+    /// <summary>For <see cref="Shares"/>: how many pieces of each part's run are taken; none when a job starts.</summary>
+    public int* Taken => (int*)_taken.Pointer;
+
     /// <summary>Runs <paramref name="work"/> as (job, part, parts) on every thread of the team and returns when all parts are done.</summary>
     public void Run(delegate*<void*, int, int, void> work, void* job)
     {
+        for (int i = 0; i < Count; i++) Taken[i * TakenStride] = 0;
         if (Count == 1)
         {
             work(job, 0, 1);
@@ -99,6 +109,7 @@ internal sealed unsafe partial class Team : IDisposable
         foreach (SemaphoreSlim wake in _wake) wake.Release();
         foreach (Thread thread in _threads) thread.Join();
         foreach (SemaphoreSlim wake in _wake) wake.Dispose();
+        _taken.Dispose();
     }
 
     private void Loop(int part)

@@ -41,6 +41,8 @@ internal sealed unsafe class ExpertBlock : IDisposable
             Weights = Take<float>(slots),
             Slots = Take<int>(slots),
             Starts = Take<int>(c.Experts + 1),
+            BusyExperts = Take<int>(c.Experts),
+            Taken = team.Taken,
             Input = Rows(slots, width),
             InnerInput = Rows(slots, inner),
             Up = Take<float>((long)slots * inner),
@@ -95,6 +97,11 @@ internal sealed unsafe class ExpertBlock : IDisposable
         // Each start has moved to its expert's end, the next one's start.
         for (int e = _s.Experts; e > 0; e--) starts[e] = starts[e - 1];
         starts[0] = 0;
+        _s.Busy = 0;
+        for (int e = 0; e < _s.Experts; e++)
+        {
+            if (_s.Count(e) > 0) _s.BusyExperts[_s.Busy++] = e;
+        }
     }
 
     private void Gather(bool coded)

@@ -68,13 +68,17 @@ internal readonly unsafe struct ExpertPasses
         {
             var s = (ExpertState*)state;
             Activations input = s->Products == 2 ? s->Input : s->InnerInput;
-            for (int expert = 0; expert < s->Experts; expert++)
+            int pieces = Shares.PiecesOf(s->First.Groups, parts);
+            var shares = new Shares(s->Taken, s->Busy * s->Products * pieces, part, parts);
+            while (shares.Take(out int piece))
             {
-                int count = s->Count(expert), first = s->Starts[expert];
-                if (count == 0) continue;
-                Activations rows = input.Part(first, count);
-                MultiplyOne(s, s->First, expert, first, rows, part, parts);
-                if (s->Products == 2) MultiplyOne(s, s->Second, expert, first, rows, part, parts);
+                int expert = s->BusyExperts[piece / pieces / s->Products], first = s->Starts[expert];
+                Product one = piece / pieces % s->Products == 0 ? s->First : s->Second;
+                Shares.Piece(one.Groups, piece % pieces, pieces, out int from, out int to);
+                Activations rows = input.Part(first, s->Count(expert));
+                one.Data += expert * PackedMatrix.PackedBytes(one.Type, one.Rows, rows.Columns);
+                one.Output += (long)first * one.OutputStride;
+                Gemm.Groups(one, rows, s->Floats, s->Codes, from, to, s->Scratch + part * s->ScratchStride);
             }
         }
 
@@ -138,18 +142,6 @@ internal readonly unsafe struct ExpertPasses
             }
 
             for (int i = 0; i < used; i++) weights[i] /= sum;
-        }
-
-        /// <summary>A thread's groups of one expert's product.</summary>
-        private static void MultiplyOne(ExpertState* s, Product all, int expert, int slot, in Activations rows, int part, int parts)
-        {
-            int groups = all.Rows / PackedMatrix.GroupRows;
-            Team.Split(groups, 1, part, parts, out int from, out int to);
-            if (from == to) return;
-            Product one = all;
-            one.Data += expert * PackedMatrix.PackedBytes(all.Type, all.Rows, rows.Columns);
-            one.Output += (long)slot * all.OutputStride;
-            Gemm.Groups(one, rows, s->Floats, s->Codes, from, to, s->Scratch + part * s->ScratchStride);
         }
     }
 }

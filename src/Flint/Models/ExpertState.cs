@@ -29,6 +29,11 @@ internal unsafe struct ExpertState
     /// <summary>Each expert's first slot; one entry more than there are experts.</summary>
     public int* Starts;
 
+    /// <summary>The experts that rows have chosen, in order, and how many they are.</summary>
+    public int* BusyExperts;
+
+    public int Busy;
+
     /// <summary>What the layer reads: [row][width].</summary>
     public Activations Source;
 
@@ -60,6 +65,7 @@ internal unsafe struct ExpertState
     public LaneBody Codes;
     public byte* Scratch;
     public long ScratchStride;
+    public int* Taken;
 
     public readonly int Count(int expert) => Starts[expert + 1] - Starts[expert];
 }

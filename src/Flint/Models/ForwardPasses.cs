@@ -80,17 +80,16 @@ internal readonly unsafe struct ForwardPasses
                 int slot = position % Attention.PageTokens;
                 float* k = s->Key + (long)row * s->KvHeads * s->HeadLength;
                 float* v = s->Value + (long)row * s->KvHeads * s->ValueLength;
-                float* keys = s->Keys + page * s->PageStride + slot;
-                float* values = s->Values + page * s->PageStride + slot * s->ValueLength;
+                byte* keys = s->Keys + page * s->PageStride, values = s->Values + page * s->PageStride;
                 for (int h = 0; h < s->KvHeads; h++)
                 {
                     RotateHead(s, k, s->KeyNorm, cosSin);
-                    for (int d = 0; d < s->HeadLength; d++) keys[d * Attention.PageTokens] = k[d];
-                    new ReadOnlySpan<float>(v, s->ValueLength).CopyTo(new Span<float>(values, s->ValueLength));
+                    KvPages.PutKey(s->KvFormat, k, s->HeadLength, keys, slot);
+                    KvPages.PutValue(s->KvFormat, v, s->ValueLength, values, slot);
                     k += s->HeadLength;
                     v += s->ValueLength;
-                    keys += s->HeadLength * Attention.PageTokens;
-                    values += s->ValueLength * Attention.PageTokens;
+                    keys += s->KeyHeadBytes;
+                    values += s->ValueHeadBytes;
                 }
             }
         }
@@ -114,8 +113,9 @@ internal readonly unsafe struct ForwardPasses
                     RowSequences = s->RowSequences,
                     Pages = s->Pages,
                     PagesPerSequence = s->PagesPerSequence,
-                    Keys = s->Keys + (long)head * s->HeadLength * Attention.PageTokens,
-                    Values = s->Values + (long)head * s->ValueLength * Attention.PageTokens,
+                    Format = s->KvFormat,
+                    Keys = s->Keys + head * s->KeyHeadBytes,
+                    Values = s->Values + head * s->ValueHeadBytes,
                     PageStride = s->PageStride,
                     QueryStride = s->Heads * s->HeadLength,
                     OutputStride = s->Input.Stride,

@@ -65,8 +65,11 @@ internal unsafe struct ForwardState
     public float* KeyNorm;
     public float* PostNorm;
     public float* NextNorm;
-    public float* Keys;
-    public float* Values;
+    public byte* Keys;
+    public byte* Values;
+    public KvFormat KvFormat;
+    public long KeyHeadBytes; // of a page
+    public long ValueHeadBytes;
     public long PageStride;
     public int Window;
     public float AttentionScale;

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Flint.Kernels;
 using Flint.Memory;
 
 namespace Flint.Models;
@@ -7,29 +8,29 @@ namespace Flint.Models;
 /// A fixed number of reference-counted pages of keys and values, in one native allocation the system backs on first touch.
 /// </summary>
 /// <remarks>
-/// A page holds <see cref="PageTokens"/> consecutive tokens of one sequence for every layer, as float32. In a page, layer by
+/// A page holds <see cref="PageTokens"/> consecutive tokens of one sequence for every layer. In a page, layer by
 /// layer: the keys, transposed, <c>[kvHead][dim][token]</c>, then the values, <c>[kvHead][token][dim]</c>. Every head's block
-/// is a multiple of 128 bytes, so all blocks keep the 64-byte alignment of the allocation.
+/// is a multiple of 64 bytes, so all blocks keep the alignment of the allocation.
 /// A page the prefix cache keeps carries one reference of the cache's own (<see cref="Cache"/>).
 /// The pool belongs to the engine's owner thread and takes no locks. All operations are O(1) and allocate nothing.
 /// </remarks>
 public sealed unsafe class KvPool : IDisposable
 {
     /// <summary>Tokens a page holds.</summary>
-    public const int PageTokens = 32;
+    public const int PageTokens = KvPages.Tokens;
 
     /// <summary>The largest number of pages a pool may have.</summary>
     public const int MaxPages = 1 << 24;
 
     private readonly NativeBuffer _memory;
-    private readonly float* _floats;
+    private readonly byte* _bytes;
     private readonly int[] _references;
     private readonly bool[] _cached;
     private readonly int[] _free; // a stack; the first _freeCount entries are free pages
-    private readonly long _pageFloats;
-    private readonly long _layerFloats;
-    private readonly long _keyHeadFloats;
-    private readonly long _valueHeadFloats;
+    private readonly long _pageBytes;
+    private readonly long _layerBytes;
+    private readonly long _keyHeadBytes;
+    private readonly long _valueHeadBytes;
     private readonly long _valuesOffset; // of a layer's values from its keys
     private int _freeCount;
 
@@ -44,11 +45,11 @@ public sealed unsafe class KvPool : IDisposable
 
         Shape = shape;
         Pages = pages;
-        _keyHeadFloats = (long)shape.HeadLength * PageTokens;
-        _valueHeadFloats = (long)shape.ValueLength * PageTokens;
-        _valuesOffset = shape.KvHeads * _keyHeadFloats;
-        _layerFloats = _valuesOffset + shape.KvHeads * _valueHeadFloats;
-        _pageFloats = PageBytes(shape) / sizeof(float);
+        _keyHeadBytes = KvPages.Bytes(shape.Format, shape.HeadLength);
+        _valueHeadBytes = KvPages.Bytes(shape.Format, shape.ValueLength);
+        _valuesOffset = shape.KvHeads * _keyHeadBytes;
+        _layerBytes = _valuesOffset + shape.KvHeads * _valueHeadBytes;
+        _pageBytes = PageBytes(shape);
 
         _references = new int[pages];
         _free = new int[pages];
@@ -58,8 +59,8 @@ public sealed unsafe class KvPool : IDisposable
 
         _cached = new bool[pages];
         // Zeroed, so that a slot nobody has written holds a finite number.
-        _memory = NativeBuffer.Of<float>(checked(pages * _pageFloats), zeroed: true, hugePages: true);
-        _floats = (float*)_memory.Pointer;
+        _memory = new NativeBuffer(checked(pages * _pageBytes), zeroed: true, hugePages: true);
+        _bytes = _memory.Pointer;
     }
 
     /// <summary>What a page is laid out for.</summary>
@@ -76,7 +77,7 @@ public sealed unsafe class KvPool : IDisposable
 
     /// <summary>Bytes of one page of this shape.</summary>
     public static long PageBytes(KvShape shape) =>
-        checked((long)shape.Layers * shape.KvHeads * ((long)shape.HeadLength + shape.ValueLength) * PageTokens * sizeof(float));
+        checked(shape.Layers * (long)shape.KvHeads * (KvPages.Bytes(shape.Format, shape.HeadLength) + KvPages.Bytes(shape.Format, shape.ValueLength)));
 
     /// <summary>Pages that <paramref name="tokens"/> tokens fill, the last perhaps partly.</summary>
     public static int PagesFor(int tokens) => (int)(((long)tokens + PageTokens - 1) / PageTokens);
@@ -142,23 +143,22 @@ public sealed unsafe class KvPool : IDisposable
     /// <summary>How many hold a page; 0 where it is free.</summary>
     public int References(int page) => _references[page];
 
-    /// <summary>Keys of one head in one layer of a page: <c>HeadLength × PageTokens</c> floats, <c>[dim][token]</c>.</summary>
+    /// <summary>Keys of one head in one layer of a page, <c>[dim][token]</c> in the shape's format.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public float* Keys(int page, int layer, int kvHead) =>
-        _floats + page * _pageFloats + layer * _layerFloats + kvHead * _keyHeadFloats;
+    public byte* Keys(int page, int layer, int kvHead) =>
+        _bytes + page * _pageBytes + layer * _layerBytes + kvHead * _keyHeadBytes;
 
-    /// <summary>Values of one head in one layer of a page: <c>PageTokens × ValueLength</c> floats, <c>[token][dim]</c>.</summary>
+    /// <summary>Values of one head in one layer of a page, <c>[token][dim]</c> in the shape's format.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public float* Values(int page, int layer, int kvHead) =>
-        _floats + page * _pageFloats + layer * _layerFloats + _valuesOffset + kvHead * _valueHeadFloats;
+    public byte* Values(int page, int layer, int kvHead) =>
+        _bytes + page * _pageBytes + layer * _layerBytes + _valuesOffset + kvHead * _valueHeadBytes;
 
     /// <summary>Copies all layers of a page.</summary>
     public void Copy(int from, int to)
     {
         if (_references[from] == 0 || _references[to] == 0)
             ThrowFree(_references[from] == 0 ? from : to, "copied");
-        long bytes = _pageFloats * sizeof(float);
-        Buffer.MemoryCopy(_floats + from * _pageFloats, _floats + to * _pageFloats, bytes, bytes);
+        Buffer.MemoryCopy(_bytes + from * _pageBytes, _bytes + to * _pageBytes, _pageBytes, _pageBytes);
     }
 
     /// <summary>Gives the memory back. No page may be used afterwards.</summary>

@@ -15,6 +15,7 @@ public sealed record MemoryNeed(long WeightBytes, long MappedBytes, long KvBytes
     public static MemoryNeed Of(GgufFile file)
     {
         ModelConfig config = Family.Configure(file);
+        config = config with { KvFormat = config.UsualKvFormat };
         TensorInfo embedding = file.Tensors.Get(DecoderTensors.Embedding);
         long packed = PackedCopy.Matrices(file).Sum(t => PackedMatrix.PackedBytes(t.Type, PackedCopy.RowsOf(t), t.Shape[0]));
         return new MemoryNeed(packed, embedding.Bytes, KvPool.PageBytes(config.KvShape) / KvPool.PageTokens, config.TrainedContextLength);

@@ -89,7 +89,7 @@ public sealed unsafe class Model : IDisposable
         Check(options);
         ModelConfig config = Family.Configure(file);
         int context = options.ContextLength == 0 ? config.TrainedContextLength : options.ContextLength;
-        config = config with { ContextLength = context };
+        config = config with { ContextLength = context, KvFormat = options.KvFormat ?? config.UsualKvFormat };
         var team = new Team(options.Threads);
         ModelWeights? weights = null;
         PackedCopy? copy = PackedCopy.Find(file, out string? passedOver);
@@ -270,7 +270,10 @@ public sealed unsafe class Model : IDisposable
         s->KeyNorm = w.KeyNorm;
         s->Keys = pool.Keys(0, l, 0);
         s->Values = pool.Values(0, l, 0);
-        s->PageStride = pool.Keys(1, l, 0) - pool.Keys(0, l, 0);
+        s->PageStride = KvPool.PageBytes(pool.Shape);
+        s->KvFormat = pool.Shape.Format;
+        s->KeyHeadBytes = KvPages.Bytes(pool.Shape.Format, pool.Shape.HeadLength);
+        s->ValueHeadBytes = KvPages.Bytes(pool.Shape.Format, pool.Shape.ValueLength);
         s->Window = Config.Windows[l];
         s->Rotate = s->RopePairs > 0 && (s->Window != 0 || Config.RopeOnFullLayers);
         s->NextItem = 0;

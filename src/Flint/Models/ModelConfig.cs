@@ -5,6 +5,8 @@ namespace Flint.Models;
 /// <summary>The shape of a decoder: what its family read from the file. All blocks read this, none asks for the family.</summary>
 public sealed record ModelConfig
 {
+    private const long CachedKvBytes = 32 << 20;
+
     /// <summary>The architecture's name in GGUF.</summary>
     public required string Architecture { get; init; }
 
@@ -96,5 +98,15 @@ public sealed record ModelConfig
     internal RopePairing RopePairing { get; init; }
 
     /// <summary>What one token keeps in the key/value pool.</summary>
-    public KvShape KvShape => new(Layers, KvHeads, HeadLength, ValueLength);
+    public KvShape KvShape => new(Layers, KvHeads, HeadLength, ValueLength, KvFormat);
+
+    /// <summary>How keys and values are kept.</summary>
+    public KvFormat KvFormat { get; init; }
+
+    /// <summary>
+    /// How keys and values are kept where nobody says: in half precision, but as they were computed where all of the context that
+    /// the model was trained for is then no more than the processor's caches hold about.
+    /// </summary>
+    public KvFormat UsualKvFormat =>
+        KvPool.PagesFor(TrainedContextLength) <= CachedKvBytes / KvPool.PageBytes(KvShape with { Format = KvFormat.F32 }) ? KvFormat.F32 : KvFormat.F16;
 }

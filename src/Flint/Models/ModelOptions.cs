@@ -1,3 +1,5 @@
+using Flint.Kernels;
+
 namespace Flint.Models;
 
 /// <summary>What a model is loaded for. Every buffer of a forward pass is sized from these once.</summary>
@@ -8,6 +10,9 @@ public sealed record ModelOptions
 
     /// <summary>The longest sequence in tokens; 0 for what the model was trained for.</summary>
     public int ContextLength { get; init; }
+
+    /// <summary>How keys and values are kept; null for <see cref="ModelConfig.UsualKvFormat"/>.</summary>
+    public KvFormat? KvFormat { get; init; }
 
     /// <summary>The most rows of one batch.</summary>
     public int MaxBatchRows { get; init; } = 512;

@@ -15,7 +15,7 @@ internal sealed unsafe class Workspace : IDisposable
         int widest = Math.Max(Math.Max(c.EmbeddingLength, outputs), c.FeedForwardLength);
         PagesPerSequence = KvPool.PagesFor(c.ContextLength);
         GemmScratchStride = Gemm.ScratchBytes(rows);
-        AttentionScratchFloats = (Attention.ScratchBytes(c.ValueLength) + 63) / 64 * 16;
+        AttentionScratchFloats = (Attention.ScratchBytes(c.HeadLength, c.ValueLength) + 63) / 64 * 16;
 
         State = (ForwardState*)Bytes(sizeof(ForwardState));
         Input = Floats((long)rows * Math.Max(c.EmbeddingLength, outputs));

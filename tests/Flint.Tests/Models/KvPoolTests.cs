@@ -1,3 +1,4 @@
+using Flint.Kernels;
 using Flint.Models;
 
 namespace Flint.Tests.Models;
@@ -10,15 +11,22 @@ public sealed class KvPoolTests
     public void PageBytesCountKeysAndValuesOfEveryLayer()
     {
         Assert.Equal(3L * 2 * (4 + 6) * 32 * 4, KvPool.PageBytes(Shape));
+        Assert.Equal(3L * 2 * (4 + 6) * 32 * 2, KvPool.PageBytes(Shape with { Format = KvFormat.F16 }));
+        Assert.Equal(3L * 2 * ((4 + 6) * 32 + 2 * 128), KvPool.PageBytes(Shape with { Format = KvFormat.Q8 }));
+        Assert.Equal(9L * (1 << 10), KvPool.PageBytes(new KvShape(1, 1, 128, 128, KvFormat.Q8)));
         Assert.Equal(0, KvPool.PagesFor(0));
         Assert.Equal(1, KvPool.PagesFor(32));
         Assert.Equal(2, KvPool.PagesFor(33));
     }
 
-    [Fact]
-    public unsafe void BlocksAreAlignedDisjointAndTileThePool()
+    [Theory]
+    [InlineData(KvFormat.F32, 4, 6)]
+    [InlineData(KvFormat.F16, 4, 7)]
+    [InlineData(KvFormat.Q8, 33, 5)]
+    public unsafe void BlocksAreAlignedDisjointAndTileThePool(KvFormat format, int headLength, int valueLength)
     {
-        using var pool = new KvPool(Shape, 5);
+        KvShape shape = Shape with { Format = format, HeadLength = headLength, ValueLength = valueLength };
+        using var pool = new KvPool(shape, 5);
         var blocks = new List<(long Start, long Length)>();
         for (int page = 0; page < 5; page++)
         {
@@ -26,8 +34,8 @@ public sealed class KvPoolTests
             {
                 for (int head = 0; head < 2; head++)
                 {
-                    blocks.Add(((long)pool.Keys(page, layer, head), 4 * 32 * 4));
-                    blocks.Add(((long)pool.Values(page, layer, head), 6 * 32 * 4));
+                    blocks.Add(((long)pool.Keys(page, layer, head), KvPages.Bytes(format, headLength)));
+                    blocks.Add(((long)pool.Values(page, layer, head), KvPages.Bytes(format, valueLength)));
                 }
             }
         }
@@ -35,7 +43,7 @@ public sealed class KvPoolTests
         blocks.Sort();
         for (int i = 1; i < blocks.Count; i++)
             Assert.Equal(blocks[i - 1].Start + blocks[i - 1].Length, blocks[i].Start);
-        Assert.Equal(5 * KvPool.PageBytes(Shape), blocks[^1].Start + blocks[^1].Length - blocks[0].Start);
+        Assert.Equal(5 * KvPool.PageBytes(shape), blocks[^1].Start + blocks[^1].Length - blocks[0].Start);
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using Flint.Formats;
+using Flint.Kernels;
 using Flint.Models;
 using Flint.Tests.Isa;
 using Flint.Tests.Oracles;
@@ -14,15 +15,16 @@ public sealed class SameBitsTests : IDisposable
     private const int Length = 150;
     private readonly string _folder = Directory.CreateTempSubdirectory("flint-bits-").FullName;
 
-    public static TheoryData<string, WeightType> Models
+    public static TheoryData<string, WeightType, KvFormat> Models
     {
         get
         {
-            var data = new TheoryData<string, WeightType>();
+            var data = new TheoryData<string, WeightType, KvFormat>();
+            int n = 0;
             foreach (string architecture in new[] { "llama", "qwen3", "qwen3moe", "muse-glimmer" })
             {
                 foreach (WeightType type in new[] { WeightType.F32, WeightType.F16, WeightType.Q8_0, WeightType.Q4_0, WeightType.Q4_K, WeightType.Q6_K })
-                    data.Add(architecture, type);
+                    data.Add(architecture, type, (KvFormat)(n++ % 3));
             }
 
             return data;
@@ -33,14 +35,14 @@ public sealed class SameBitsTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Models))]
-    public void ChunksThreadsAndCrowdsChangeNothing(string architecture, WeightType type)
+    public void ChunksThreadsAndCrowdsChangeNothing(string architecture, WeightType type, KvFormat kept)
     {
         int[] tokens = Tokens(7, Length);
-        using Model one = Load(architecture, type, 1);
+        using Model one = Load(architecture, type, 1, kept);
         float[] expected = Runs.Logits(one, tokens, 1);
         Assert.All(expected, value => Assert.True(float.IsFinite(value)));
         Assert.True(expected.Distinct().Count() > 1000, "the model says the same whatever it reads");
-        using Model two = Load(architecture, type, 2);
+        using Model two = Load(architecture, type, 2, kept);
         foreach (Model model in new[] { one, two })
         {
             foreach (int chunk in new[] { 7, 64, Length }) Assert.Equal(expected, Runs.Logits(model, tokens, chunk));
@@ -49,27 +51,29 @@ public sealed class SameBitsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("llama", WeightType.F32)]
-    [InlineData("qwen3", WeightType.Q8_0)]
-    [InlineData("qwen3moe", WeightType.Q6_K)]
-    [InlineData("muse-glimmer", WeightType.Q4_K)]
+    [InlineData("llama", WeightType.F32, KvFormat.F32)]
+    [InlineData("llama", WeightType.F32, KvFormat.Q8)]
+    [InlineData("qwen3", WeightType.Q8_0, KvFormat.F16)]
+    [InlineData("qwen3moe", WeightType.Q6_K, KvFormat.F32)]
+    [InlineData("muse-glimmer", WeightType.Q4_K, KvFormat.F16)]
+    [InlineData("muse-glimmer", WeightType.Q4_K, KvFormat.Q8)]
     [Trait("Isa", "yes")]
-    public void EveryInstructionSetGivesTheseBits(string architecture, WeightType type)
+    public void EveryInstructionSetGivesTheseBits(string architecture, WeightType type, KvFormat kept)
     {
-        using Model model = Load(architecture, type, 2);
+        using Model model = Load(architecture, type, 2, kept);
         float[] logits = Runs.Logits(model, Tokens(7, 40), 40);
-        IsaDigest.Record($"model {architecture} {type}", logits);
+        IsaDigest.Record($"model {architecture} {type} {kept}", logits);
         Assert.All(logits, value => Assert.True(float.IsFinite(value)));
     }
 
     [Theory]
-    [InlineData("llama")]
-    [InlineData("qwen3moe")]
-    [InlineData("muse-glimmer")]
-    public void SharedPagesForksAndRecomputationChangeNothing(string architecture)
+    [InlineData("llama", KvFormat.F16)]
+    [InlineData("qwen3moe", KvFormat.F32)]
+    [InlineData("muse-glimmer", KvFormat.Q8)]
+    public void SharedPagesForksAndRecomputationChangeNothing(string architecture, KvFormat kept)
     {
         int[] tokens = Tokens(3, Length);
-        using Model model = Load(architecture, WeightType.Q4_K, 2);
+        using Model model = Load(architecture, WeightType.Q4_K, 2, kept);
         float[] expected = Runs.Logits(model, tokens, Length);
         using var pool = new KvPool(model.Config.KvShape, 32);
         var batch = new Batch(Length, 4, Length);
@@ -96,15 +100,15 @@ public sealed class SameBitsTests : IDisposable
 
     /// <summary>Sequences that go on from one prompt step together, in any order and beside strangers, as each would alone.</summary>
     [Theory]
-    [InlineData("llama", 1)]
-    [InlineData("llama", 3)]
-    [InlineData("muse-glimmer", 2)]
-    public void SequencesThatSharePagesStepTogether(string architecture, int threads)
+    [InlineData("llama", 1, KvFormat.F32)]
+    [InlineData("llama", 3, KvFormat.F16)]
+    [InlineData("muse-glimmer", 2, KvFormat.Q8)]
+    public void SequencesThatSharePagesStepTogether(string architecture, int threads, KvFormat kept)
     {
         const int shared = 2 * KvPool.PageTokens + 9, forks = 23, steps = 30;
         int[] prompt = Tokens(3, shared);
         int[][] tokens = [.. Enumerable.Range(0, forks).Select(i => prompt.Concat(Tokens(50 + i, steps)).ToArray())];
-        using Model model = Load(architecture, WeightType.Q8_0, threads);
+        using Model model = Load(architecture, WeightType.Q8_0, threads, kept);
         int vocabulary = model.Config.VocabularySize;
         float[][] alone = [.. tokens.Select(t => Runs.Logits(model, t, t.Length))];
         using var pool = new KvPool(model.Config.KvShape, 4 * forks);
@@ -192,10 +196,10 @@ public sealed class SameBitsTests : IDisposable
         return [.. Enumerable.Range(0, count).Select(_ => random.Next(TinyModel.VocabularySize))];
     }
 
-    private Model Load(string architecture, WeightType type, int threads)
+    private Model Load(string architecture, WeightType type, int threads, KvFormat kept)
     {
         string path = Path.Combine(_folder, $"{architecture}-{type}.gguf");
         if (!File.Exists(path)) TinyModel.Write(path, architecture, type);
-        return Model.Load(path, new ModelOptions { Threads = threads, MaxBatchRows = 256, MaxLogitRows = 256 });
+        return Model.Load(path, new ModelOptions { Threads = threads, MaxBatchRows = 256, MaxLogitRows = 256, KvFormat = kept });
     }
 }

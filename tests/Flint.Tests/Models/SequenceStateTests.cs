@@ -135,8 +135,8 @@ public sealed unsafe class SequenceStateTests : IDisposable
         Assert.Throws<FlintException>(() => new SequenceState(_pool, 64).Adopt([0], 33));
     }
 
-    private void Write(SequenceState state, int position, float value) =>
-        _pool.Keys(state.Pages[position / 32], 1, 0)[position % 32] = value;
+    private unsafe void Write(SequenceState state, int position, float value) =>
+        ((float*)_pool.Keys(state.Pages[position / 32], 1, 0))[position % 32] = value;
 
-    private float Read(SequenceState state, int position) => _pool.Keys(state.Pages[position / 32], 1, 0)[position % 32];
+    private unsafe float Read(SequenceState state, int position) => ((float*)_pool.Keys(state.Pages[position / 32], 1, 0))[position % 32];
 }

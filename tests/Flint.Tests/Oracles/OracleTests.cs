@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Flint.Kernels;
 using Flint.Models;
 
 namespace Flint.Tests.Oracles;
@@ -22,7 +23,7 @@ public sealed class OracleTests
         using JsonDocument json = JsonDocument.Parse(File.ReadAllText(Path.ChangeExtension(path, ".json")));
         int[] tokens = [.. json.RootElement.GetProperty("tokens").EnumerateArray().Select(t => t.GetInt32())];
         float[] expected = MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(Path.ChangeExtension(path, ".logits.f32"))).ToArray();
-        using Model model = Model.Load(path, new ModelOptions { Threads = 2, MaxLogitRows = 300, ContextLength = 512 });
+        using Model model = Model.Load(path, new ModelOptions { Threads = 2, MaxLogitRows = 300, ContextLength = 512, KvFormat = KvFormat.F32 });
         foreach (int chunk in new[] { 300, 292, 64, 7, 1 })
         {
             float[] actual = Runs.Logits(model, tokens, chunk);

@@ -106,7 +106,7 @@ internal sealed unsafe class SimulatedForward : ForwardPass
     }
 
     private static float* Key(SequenceState state, int position, int layer) =>
-        state.Pool.Keys(state.Pages[position / KvPool.PageTokens], layer, 0) + position % KvPool.PageTokens;
+        (float*)state.Pool.Keys(state.Pages[position / KvPool.PageTokens], layer, 0) + position % KvPool.PageTokens;
 
     private static ulong Next(ulong hash, int token)
     {
