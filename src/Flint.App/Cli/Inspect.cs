@@ -80,7 +80,7 @@ internal static class Inspect
         else
         {
             text.AppendLine($"  memory        {Sizes.Text(need.WeightBytes)} of weights, {Sizes.Text(need.MappedBytes)} of embeddings read from the file");
-            text.AppendLine($"  context       {Sizes.Text(need.KvBytesPerToken * 1000)} per 1,000 tokens of a sequence, "
+            text.AppendLine($"  context       {Sizes.Text(need.KvBytesPerToken * 1000)} per 1,000 tokens of a sequence in {need.KvFormat}, "
                 + $"{Sizes.Text(need.KvBytesPerToken * need.ContextLength)} for all {need.ContextLength}");
         }
 
@@ -181,6 +181,7 @@ internal static class Inspect
         json.WriteNumber("weight_bytes", need.WeightBytes);
         json.WriteNumber("mapped_bytes", need.MappedBytes);
         json.WriteNumber("kv_bytes_per_1000_tokens", need.KvBytesPerToken * 1000);
+        json.WriteString("kv_format", need.KvFormat.ToString().ToLowerInvariant());
         json.WriteNumber("context_length", need.ContextLength);
         json.WriteEndObject();
     }

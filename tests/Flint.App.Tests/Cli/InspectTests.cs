@@ -86,6 +86,7 @@ public sealed class InspectTests : IDisposable
         Assert.Equal(model.WeightBytes, memory.GetProperty("weight_bytes").GetInt64());
         Assert.Equal(TinyModel.Width * TinyModel.Vocabulary * sizeof(float), memory.GetProperty("mapped_bytes").GetInt64());
         int headLength = TinyModel.Width / TinyModel.Heads;
+        Assert.Equal("f32", memory.GetProperty("kv_format").GetString());
         Assert.Equal(1000 * TinyModel.Layers * TinyModel.KvHeads * 2 * headLength * sizeof(float), memory.GetProperty("kv_bytes_per_1000_tokens").GetInt64());
         Assert.Contains($"for all {TinyModel.Context}", FlintProcess.Run(["inspect", path]).Output, StringComparison.Ordinal);
     }
