@@ -18,6 +18,7 @@ internal static class Streams
     private static readonly Option<int> Count = new("--streams") { Description = "Requests at once.", DefaultValueFactory = _ => 8 };
     private static readonly Option<int> Words = new("--words") { Description = "Words of a prompt.", DefaultValueFactory = _ => 256 };
     private static readonly Option<bool> Shared = new("--shared") { Description = "One prompt for all; else each has its own, of a quarter of the words to all of them." };
+    private static readonly Option<bool> Again = new("--again") { Description = "Asks each prompt once before it is timed with one word more: what a server remembers of it counts." };
     private static readonly Option<int> Tokens = new("--tokens") { Description = "Tokens of an answer.", DefaultValueFactory = _ => 64 };
     private static readonly Option<bool> Contemplate = new("--contemplate") { Description = "Flint contemplates with --streams agents, and with one, over the shared prompt." };
     private static readonly Option<bool> PeerOnce = new("--peer-once") { Description = "The peer gets one request for --streams answers (its field n) over the shared prompt." };
@@ -27,7 +28,7 @@ internal static class Streams
 
     internal static Command Create()
     {
-        var command = new Command("streams", "Measure two servers in pairs.") { Ours, OursUrl, OursKey, Peer, PeerUrl, Count, Words, Shared, Tokens, Contemplate, PeerOnce, Pairs, Threads, Record };
+        var command = new Command("streams", "Measure two servers in pairs.") { Ours, OursUrl, OursKey, Peer, PeerUrl, Count, Words, Shared, Again, Tokens, Contemplate, PeerOnce, Pairs, Threads, Record };
         command.SetAction((parsed, _) => MeasureAsync(parsed));
         return command;
     }
@@ -47,6 +48,13 @@ internal static class Streams
         for (int pair = 0; pair < parsed.GetValue(Pairs); pair++)
         {
             string[] prompts = Prompts(parsed, 2 * pair);
+            if (parsed.GetValue(Again))
+            {
+                await ours.AskAsync(prompts, 1);
+                await peer.AskAsync(prompts, 1);
+                prompts = [.. prompts.Select(prompt => prompt + " " + Common[pair % Common.Length])];
+            }
+
             Canary before = Canary.Measure(threads);
             StreamFigures? one = contemplates ? await ours.ContemplateAsync(Prompts(parsed, 2 * pair + 1)[0], 1, tokens) : null; // a prompt of its own: nothing of it is known
             StreamFigures a = contemplates ? await ours.ContemplateAsync(prompts[0], streams, tokens) : await ours.AskAsync(prompts, tokens);
@@ -81,7 +89,7 @@ internal static class Streams
         {
             ["date"] = Machine.Today, ["commit"] = Machine.Commit, ["machine"] = Machine.Describe(),
             ["ours"] = Machine.Anonymous(parsed.GetRequiredValue(Ours)), ["peer"] = Machine.Anonymous(parsed.GetRequiredValue(Peer)),
-            ["streams"] = parsed.GetValue(Count), ["words"] = parsed.GetValue(Words), ["shared"] = parsed.GetValue(Shared), ["tokens"] = parsed.GetValue(Tokens),
+            ["streams"] = parsed.GetValue(Count), ["words"] = parsed.GetValue(Words), ["shared"] = parsed.GetValue(Shared), ["again"] = parsed.GetValue(Again), ["tokens"] = parsed.GetValue(Tokens),
             ["contemplate"] = parsed.GetValue(Contemplate), ["peer_once"] = parsed.GetValue(PeerOnce), ["pairs"] = rows, ["median"] = median,
         };
         File.WriteAllText(record.FullName, document.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n");
