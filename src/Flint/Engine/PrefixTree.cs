@@ -3,8 +3,9 @@ using Flint.Models;
 namespace Flint.Engine;
 
 /// <summary>
-/// The full pages whose contents are known by the tokens before and in them, so that a prompt that begins the same way need not
-/// be computed again. A node is a page; its parent is the page before it.
+/// The pages whose contents are known by the tokens before and in them, so that a prompt that begins the same way need not
+/// be computed again. A node is a page; its parent is the page before it. Pages are full, but for the last ones of sequences
+/// that are gone: of those, as of any page, a later sequence copies what its own tokens begin with.
 /// </summary>
 /// <remarks>
 /// At most one node per page of the pool, so all of it lies in arrays made once. A sequence that holds a node holds its
@@ -18,6 +19,11 @@ internal sealed class PrefixTree
     /// <summary>The parent of a first page.</summary>
     public const int Root = -1;
 
+    /// <summary>The fewest tokens of a page that are worth a copy of it.</summary>
+    public const int LeastTokens = 4;
+
+    private const int NoToken = -1; // where a page is not full
+
     private readonly KvPool _pool;
     private readonly int[] _tokens; // [page][PageTokens]
     private readonly int[] _parents;
@@ -25,6 +31,8 @@ internal sealed class PrefixTree
     private readonly int[] _children; // how many
     private readonly int[] _buckets; // first page of a chain, -1 for none
     private readonly int[] _chains; // next page of the chain
+    private readonly int[] _starts; // as _buckets and _chains, by a page's first tokens alone
+    private readonly int[] _startChains;
     private readonly int[] _older; // the list by last use; index Pages is its head and tail
     private readonly int[] _newer;
 
@@ -40,6 +48,9 @@ internal sealed class PrefixTree
         _buckets = new int[System.Numerics.BitOperations.RoundUpToPowerOf2((uint)pages)];
         Array.Fill(_buckets, -1);
         _chains = new int[pages];
+        _starts = new int[_buckets.Length];
+        Array.Fill(_starts, -1);
+        _startChains = new int[pages];
         _older = new int[pages + 1];
         _newer = new int[pages + 1];
         _older[pages] = pages;
@@ -72,17 +83,53 @@ internal sealed class PrefixTree
             return known;
         _pool.Cache(page);
         tokens.CopyTo(TokensOf(page));
+        Link(parent, scope, page);
+        return page;
+    }
+
+    /// <summary>
+    /// As <see cref="Insert"/>, of a page that holds fewer tokens, which nobody adds to any more: at least <see cref="LeastTokens"/>.
+    /// </summary>
+    public void InsertTail(int parent, PrefixScope scope, ReadOnlySpan<int> tokens, int page)
+    {
+        if (LongestStart(parent, scope, tokens, out _) == tokens.Length)
+            return;
+        _pool.Cache(page);
+        TokensOf(page).Fill(NoToken);
+        tokens.CopyTo(TokensOf(page));
+        Link(parent, scope, page);
+    }
+
+    /// <summary>Of the pages that follow <paramref name="parent"/>, the one that begins with most of <paramref name="tokens"/>.</summary>
+    /// <returns>How many it begins with; 0 where fewer than <see cref="LeastTokens"/>, and <paramref name="page"/> is -1.</returns>
+    public int LongestStart(int parent, PrefixScope scope, ReadOnlySpan<int> tokens, out int page)
+    {
+        int longest = 0;
+        page = -1;
+        if (tokens.Length < LeastTokens)
+            return 0;
+        for (int other = _starts[StartBucket(parent, scope, tokens)]; other >= 0; other = _startChains[other])
+        {
+            if (_parents[other] != parent || _scopes[other] != scope)
+                continue;
+            int common = tokens.CommonPrefixLength(TokensOf(other));
+            if (common >= LeastTokens && common > longest)
+                (longest, page) = (common, other);
+        }
+        return longest;
+    }
+
+    private void Link(int parent, PrefixScope scope, int page)
+    {
         _parents[page] = parent;
         _scopes[page] = scope;
         _children[page] = 0;
         if (parent != Root)
             _children[parent]++;
-        int bucket = Bucket(parent, scope, tokens);
-        _chains[page] = _buckets[bucket];
-        _buckets[bucket] = page;
+        Push(_buckets, _chains, Bucket(parent, scope, TokensOf(page)), page);
+        Push(_starts, _startChains, StartBucket(parent, scope, TokensOf(page)), page);
         LinkNewest(page);
         Count++;
-        return page;
     }
 
     /// <summary>Marks the known ones among a sequence's pages as used last, its first page last of all.</summary>
@@ -142,20 +189,31 @@ internal sealed class PrefixTree
         return (int)(hash & (ulong)(_buckets.Length - 1));
     }
 
+    private int StartBucket(int parent, PrefixScope scope, ReadOnlySpan<int> tokens) => Bucket(parent, scope, tokens[..LeastTokens]);
+
+    private static void Push(int[] buckets, int[] chains, int bucket, int page)
+    {
+        chains[page] = buckets[bucket];
+        buckets[bucket] = page;
+    }
+
+    private static void Pull(int[] buckets, int[] chains, int bucket, int page)
+    {
+        if (buckets[bucket] == page)
+        {
+            buckets[bucket] = chains[page];
+            return;
+        }
+        int before = buckets[bucket];
+        while (chains[before] != page)
+            before = chains[before];
+        chains[before] = chains[page];
+    }
+
     private void Remove(int page)
     {
-        int bucket = Bucket(_parents[page], _scopes[page], TokensOf(page));
-        if (_buckets[bucket] == page)
-        {
-            _buckets[bucket] = _chains[page];
-        }
-        else
-        {
-            int before = _buckets[bucket];
-            while (_chains[before] != page)
-                before = _chains[before];
-            _chains[before] = _chains[page];
-        }
+        Pull(_buckets, _chains, Bucket(_parents[page], _scopes[page], TokensOf(page)), page);
+        Pull(_starts, _startChains, StartBucket(_parents[page], _scopes[page], TokensOf(page)), page);
         if (_parents[page] != Root)
             _children[_parents[page]]--;
         Unlink(page);

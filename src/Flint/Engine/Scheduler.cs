@@ -121,6 +121,7 @@ internal sealed class Scheduler
             }
             else if (!WaitsForSamePage(sequence))
             {
+                CopyStart(sequence);
                 _prompts[_promptCount++] = sequence;
             }
         }
@@ -285,6 +286,40 @@ internal sealed class Scheduler
         }
     }
 
+    /// <summary>Where no full page is known any more: copies the beginning of one that has some of a sequence's next tokens.</summary>
+    private void CopyStart(Sequence sequence)
+    {
+        SequenceState state = sequence.State;
+        int before = state.Length;
+        if (_tree is null || before != sequence.KnownPages * PageTokens || state.Pages.Length != sequence.KnownPages)
+            return;
+        ReadOnlySpan<int> next = sequence.Tokens[before..Math.Max(before, Math.Min(before + PageTokens, sequence.Skippable))];
+        int tokens = _tree.LongestStart(sequence.LastKnownPage, sequence.Plan.Scope, next, out int page);
+        if (tokens == 0 || tokens == PageTokens)
+            return;
+        state.Adopt(new ReadOnlySpan<int>(in page), tokens);
+        if (_pool.FreePages == 0)
+            _tree.EvictOne();
+        if (!state.TryReserve(1)) // which copies it
+        {
+            state.Keep(before);
+            return;
+        }
+        _tree.Touch(new ReadOnlySpan<int>(in page));
+        sequence.Prompt.Reach(state.Length, cached: true);
+        _statistics.CachedTokens += tokens;
+    }
+
+    /// <summary>Makes the last, partly filled page of a sequence that gives up its pages known to later prompts.</summary>
+    private void KeepTail(Sequence sequence)
+    {
+        SequenceState state = sequence.State;
+        int start = sequence.KnownPages * PageTokens, tokens = state.Length - start;
+        if (_tree is null || tokens is < PrefixTree.LeastTokens or >= PageTokens || _pool.IsCached(state.Pages[sequence.KnownPages]))
+            return;
+        _tree.InsertTail(sequence.LastKnownPage, sequence.Plan.Scope, sequence.Tokens.Slice(start, tokens), state.Pages[sequence.KnownPages]);
+    }
+
     /// <summary>Whether an older prompt computes, in this step, the very page this one needs next.</summary>
     private bool WaitsForSamePage(Sequence sequence)
     {
@@ -433,6 +468,7 @@ internal sealed class Scheduler
 
     private void ReleasePages(Sequence sequence)
     {
+        KeepTail(sequence);
         _tree?.Touch(sequence.State.Pages);
         sequence.State.Free();
         sequence.KnownPages = 0;

@@ -123,7 +123,7 @@ public sealed class EngineTests
     }
 
     [Fact]
-    public void APrefixIsReusedByPagesAndNeverTheLastPromptToken()
+    public void APrefixIsReusedToTheTokenAndNeverTheLastPromptToken()
     {
         using var harness = new EngineHarness();
         int[] prompt = EngineHarness.Prompt(96);
@@ -131,12 +131,37 @@ public sealed class EngineTests
         Assert.Equal(0, first.CachedTokens);
         long rows = harness.Forward.Rows;
         Sequence again = Run(harness, prompt);
-        Assert.Equal(64, again.CachedTokens); // the third page holds the last token
-        Assert.Equal(32 + again.OutputTokens - 1, harness.Forward.Rows - rows);
+        Assert.Equal(95, again.CachedTokens);
+        Assert.Equal(again.OutputTokens, harness.Forward.Rows - rows);
         Assert.Equal(96, Run(harness, [.. prompt, 9]).CachedTokens);
-        Assert.Equal(32, Run(harness, [.. prompt[..40], 9, .. prompt[40..]]).CachedTokens);
+        Assert.Equal(40, Run(harness, [.. prompt[..40], 9, .. prompt[40..]]).CachedTokens);
+        Assert.Equal(32, Run(harness, [.. prompt[..35], 9, .. prompt[40..]]).CachedTokens); // three tokens are not worth a copy
         Assert.Equal(0, Run(harness, prompt, salt: 1).CachedTokens);
-        Assert.Equal(64 + 96 + 32, harness.Engine.Statistics.CachedTokens);
+        Assert.Equal(95 + 96 + 40 + 32, harness.Engine.Statistics.CachedTokens);
+    }
+
+    [Fact]
+    public void APromptGoesOnFromWhereAnotherEndedWithinAPage()
+    {
+        using var harness = new EngineHarness();
+        int[] prompt = EngineHarness.Prompt(75);
+        Sequence first = Submit(harness, prompt, 10);
+        harness.Finish();
+        int[] spoken = [.. prompt, .. EngineHarness.Read(first).Tokens];
+        Assert.Equal(84, Run(harness, [.. spoken, .. EngineHarness.Prompt(30, 1)]).CachedTokens); // nobody has computed after the last token
+        Assert.Equal(74, Run(harness, prompt).CachedTokens);
+        Assert.Equal(74, Run(harness, [.. prompt[..74], 3, 3, 3]).CachedTokens);
+    }
+
+    [Fact]
+    public void ACopyOfABeginningTakesAPageOfThePoolOrIsLeft()
+    {
+        using var harness = new EngineHarness(pages: 3);
+        int[] prompt = EngineHarness.Prompt(70);
+        int[] once = EngineHarness.Read(Run(harness, prompt)).Tokens.ToArray();
+        Sequence again = Run(harness, prompt); // three pages hold it, so there is none for a copy
+        Assert.Equal(64, again.CachedTokens);
+        Assert.Equal(once, EngineHarness.Read(again).Tokens);
     }
 
     [Fact]
@@ -146,9 +171,9 @@ public sealed class EngineTests
         int[] prompt = EngineHarness.Prompt(200);
         Sequence[] sequences = [.. Enumerable.Range(0, 6).Select(i => Submit(harness, prompt, 1))];
         harness.Finish();
-        // 200 once, and five times what lies past the last full page before the last token.
-        Assert.Equal(200 + 5 * (200 - 192), harness.Forward.Rows);
-        Assert.Equal([0, 192, 192, 192, 192, 192], sequences.Select(s => s.CachedTokens));
+        // 200 once, and five times the last token: who computed it is gone, and the rest of its last page is known.
+        Assert.Equal(200 + 5, harness.Forward.Rows);
+        Assert.Equal([0, 199, 199, 199, 199, 199], sequences.Select(s => s.CachedTokens));
     }
 
     [Fact]
@@ -232,7 +257,7 @@ public sealed class EngineTests
         Sequence decoding = Submit(harness, 5, 100);
         harness.Engine.Step();
         Sequence longPrompt = Submit(harness, 1000, 5), shortPrompt = Submit(harness, EngineHarness.Prompt(40, seed: 8), 5);
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 6; i++) // 16 rows each, eight of them the short prompt's
         {
             int before = decoding.OutputTokens;
             harness.Engine.Step();

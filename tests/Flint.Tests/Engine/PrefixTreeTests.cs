@@ -95,6 +95,29 @@ public sealed class PrefixTreeTests : IDisposable
         Assert.Equal(8, _pool.FreePages);
     }
 
+    [Fact]
+    public void TheLongestBeginningIsFoundAmongFullPagesAndTails()
+    {
+        int a = Add(PrefixTree.Root, 1), b = Add(a, 2), tail = _pool.Rent(), other = _pool.Rent();
+        _tree.InsertTail(a, Scope(0), [.. Page(2)[..10], 7, 7], tail);
+        Assert.Equal(10, _tree.LongestStart(a, Scope(0), [.. Page(2)[..10], 9, 9], out _));
+        Assert.Equal((12, tail), (_tree.LongestStart(a, Scope(0), [.. Page(2)[..10], 7, 7, 7], out int page), page));
+        Assert.Equal((11, b), (_tree.LongestStart(a, Scope(0), [.. Page(2)[..11], 7], out page), page));
+        Assert.Equal((0, -1), (_tree.LongestStart(a, Scope(0), Page(2).AsSpan(0, 3), out page), page));
+        Assert.Equal((0, -1), (_tree.LongestStart(a, Scope(0), [.. Page(2)[..3], 7, 7], out page), page));
+        Assert.Equal((0, -1), (_tree.LongestStart(b, Scope(0), Page(2), out page), page));
+        Assert.Equal((0, -1), (_tree.LongestStart(a, Scope(1), Page(2), out page), page));
+        Assert.Equal(-1, _tree.Find(a, Scope(0), [.. Page(2)[..10], 7, 7]));
+
+        _tree.InsertTail(a, Scope(0), Page(2).AsSpan(0, 20), other); // known: a full page begins with it
+        Assert.False(_pool.IsCached(other));
+        Release(other, tail, b, a);
+        Assert.Equal(3, _pool.IdlePages);
+        _tree.Clear();
+        Assert.Equal(0, _tree.LongestStart(a, Scope(0), Page(2), out _));
+        Assert.Equal(8, _pool.FreePages);
+    }
+
     private static PrefixScope Scope(ulong salt) => new(null, salt);
 
     private static int[] Page(int content) => [.. Enumerable.Range(content * 100, KvPool.PageTokens)];
