@@ -74,6 +74,7 @@ internal static unsafe class Attention
     public const int MaxQueries = 64;
 
     private const int Together = 4;
+    private const int Lanes = 16;
 
     /// <summary>A page as it is computed with: keys [dim][32], values [32][dim].</summary>
     private struct Page
@@ -92,7 +93,7 @@ internal static unsafe class Attention
 
     /// <summary>Bytes of scratch a thread needs.</summary>
     public static long ScratchBytes(int headLength, int valueLength) =>
-        (MaxQueries * (Padded(valueLength) + 2L) + (Together + headLength + valueLength) * (long)PageTokens) * sizeof(float);
+        (MaxQueries * (Padded(valueLength) + headLength + 2L) + (EightQueries.Count + headLength + valueLength) * (long)PageTokens) * sizeof(float);
 
     /// <summary>Rows that one item takes, for a group of so many heads.</summary>
     public static int RowsPerItem(int group) => Math.Max(1, Math.Min(16, MaxQueries / group));
@@ -110,10 +111,13 @@ internal static unsafe class Attention
         float* maxima = sums + MaxQueries * padded;
         float* totals = maxima + MaxQueries;
         float* scores = totals + MaxQueries;
-        float* widened = scores + Together * PageTokens;
+        float* eights = scores + EightQueries.Count * PageTokens;
+        float* widened = eights + MaxQueries * item.HeadLength;
         new Span<float>(sums, queries * padded).Clear();
         new Span<float>(maxima, queries).Fill(float.NegativeInfinity);
         new Span<float>(totals, queries).Clear();
+        int most = EightQueries.Fit<TLanes>() && item.ValueLength % (2 * Lanes) == 0 ? EightQueries.Count : Together;
+        if (most == EightQueries.Count) Interleave(list, queries, item.HeadLength, eights);
 
         for (int page = firstPage; page <= lastPage; page++)
         {
@@ -132,8 +136,17 @@ internal static unsafe class Attention
                         open = Open<TLanes>(item, slot, next, widened);
                     }
 
-                    while (count < Together && query + count < queries && Sees(item, list + query + count, page, from, to, slot)) count++;
-                    if (count == Together) Page4<TLanes>(item, open, list + query, from, to, sums + query * padded, maxima + query, totals + query, scores);
+                    int full = query % most == 0 ? most : Together;
+                    while (count < full && query + count < queries && Sees(item, list + query + count, page, from, to, slot)) count++;
+                    if (count == EightQueries.Count)
+                    {
+                        Page8<TLanes>(item, open, eights + query * item.HeadLength, from, to, sums + query * padded, maxima + query, totals + query, scores);
+                    }
+                    else if (count >= Together)
+                    {
+                        count = Together;
+                        Page4<TLanes>(item, open, list + query, from, to, sums + query * padded, maxima + query, totals + query, scores);
+                    }
                     else
                     {
                         for (int i = query; i < query + count; i++)
@@ -287,6 +300,31 @@ internal static unsafe class Attention
         float* values = page.Values;
         AddValues4<TLanes>(values, item.ValueLength, from, to, scores, factors, sum);
         if (item.ValueLength % 16 != 0) AddLastValues4<TLanes>(values, item.ValueLength, from, to, scores, factors, sum);
+    }
+
+    /// <summary>As eight <see cref="Page1"/>, where values are whole pairs of vectors.</summary>
+    private static void Page8<TLanes>(in AttentionItem item, in Page page, float* queries, int from, int to, float* sum, float* maxima, float* totals, float* scores)
+        where TLanes : struct, ILanes<TLanes>
+    {
+        EightQueries.Score(queries, page.Keys, item.HeadLength, scores);
+        float* factors = stackalloc float[EightQueries.Count];
+        for (int i = 0; i < EightQueries.Count; i++) factors[i] = Weigh<TLanes>(item, scores + i * PageTokens, from, to, maxima + i, totals + i);
+        float* values = page.Values + (long)from * item.ValueLength;
+        for (int d = 0; d < item.ValueLength; d += 2 * Lanes)
+            EightQueries.AddValues(values + d, item.ValueLength, to - from, scores + from, factors, sum + d, item.ValueLength);
+    }
+
+    /// <summary>Lays each eight queries out as [dim][8]; queries after the last whole eight are not needed.</summary>
+    private static void Interleave(Query* list, int queries, int length, float* eights)
+    {
+        for (int first = 0; first + EightQueries.Count <= queries; first += EightQueries.Count, eights += EightQueries.Count * length)
+        {
+            for (int i = 0; i < EightQueries.Count; i++)
+            {
+                float* query = list[first + i].Values;
+                for (int d = 0; d < length; d++) eights[d * EightQueries.Count + i] = query[d];
+            }
+        }
     }
 
     /// <summary>Rescales the sums of four queries and adds a page's weighed values, 16 dimensions at a time, to the last whole 16.</summary>
